@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 
 class DumpVerdict(StrEnum):
@@ -96,12 +97,21 @@ class RowCounts:
 
 @dataclass(frozen=True)
 class CheckOutcome:
-    """One evaluated check: passed or not, and the figures that say why."""
+    """One evaluated check: passed or not, and the figures that say why.
+
+    Attributes:
+        name: which check.
+        passed: its result.
+        summary: one sentence for a person.
+        figures: what it was computed from; no value of a record.
+        severity: of not passing: "error" wants a person now, "warn" can wait for the day.
+    """
 
     name: CheckName
     passed: bool
     summary: str
     figures: dict[str, int | float | str] = field(default_factory=dict)
+    severity: Literal["error", "warn"] = "error"
 
 
 @dataclass(frozen=True)

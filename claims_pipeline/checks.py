@@ -1,0 +1,164 @@
+"""The checks as pure functions: figures in, a `CheckOutcome` out. Dagster, the CLI and the messages show the same ones.
+
+Belongs here: how each check decides. Does not belong here: getting the figures, declaring checks to Dagster.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from zoneinfo import ZoneInfo
+
+from claims_pipeline.feeds import Feed
+from claims_pipeline.vocabulary import CheckName, CheckOutcome, RowCounts
+
+ENOUGH_PAST = 3
+"""Loads that a feed must have before its volume can be judged."""
+
+
+def intact(*, listed: int, archived: int, sha256: str, known_sha256: str | None = None) -> CheckOutcome:
+    """Whether the archive holds the bytes that were delivered.
+
+    Args:
+        listed: bytes as the inbox listed them.
+        archived: bytes read and stored.
+        sha256: of the bytes read.
+        known_sha256: what the ledger has from before, when the dump was archived earlier.
+    """
+    same = known_sha256 in (None, sha256)
+    passed = listed == archived and same
+    summary = f"{archived:,} bytes archived, {listed:,} delivered"
+    if not same:
+        summary = "the archived bytes are not those that were archived first: the raw archive was changed"
+    return CheckOutcome(
+        CheckName.INTACT, passed, summary, {"bytes_delivered": listed, "bytes_archived": archived, "sha256": sha256}
+    )
+
+
+def contract_refused(rule: str, message: str) -> CheckOutcome:
+    """A dump that its contract refuses."""
+    return CheckOutcome(CheckName.CONTRACT, passed=False, summary=message, figures={"rule": rule})
+
+
+def contract(*, columns: Sequence[str], drift: Sequence[str], before: Sequence[str] | None) -> CheckOutcome:
+    """Whether the dump's columns are those of the contract and of the feed's previous dump.
+
+    Optional columns that never came are no drift; a column that came and no longer does is.
+
+    Args:
+        columns: contract columns that the dump holds.
+        drift: lines about columns beside the contract, by name.
+        before: contract columns of the feed's previous dump; None when this is the first.
+    """
+    added = [line for line in drift if line.startswith("added")]
+    gone = sorted(set(before or ()) - set(columns))
+    lines = added + [f"no longer delivered: {name}" for name in gone]
+    figures: dict[str, int | float | str] = {"columns": len(columns), "drift": "; ".join(lines)}
+    summary = f"{len(columns)} columns as in the contract" if not lines else "; ".join(lines)
+    return CheckOutcome(CheckName.CONTRACT, not lines, summary, figures, "warn")
+
+
+def rejects_within_budget(feed: Feed, *, read: int, rejects: Mapping[str, int], rejected: int) -> CheckOutcome:
+    """Whether the rows that broke a rule are within the feed's budget."""
+    budget = feed.budget
+    allowed = int(max(budget.rows, budget.share * read))
+    passed = budget.allows(rejected=rejected, read=read)
+    top = ", ".join(f"{rule}: {count:,}" for rule, count in sorted(rejects.items(), key=lambda item: -item[1])[:5])
+    summary = f"{rejected:,} of {read:,} rows rejected, {allowed:,} allowed" + (f" ({top})" if top else "")
+    figures: dict[str, int | float | str] = {"rejected": rejected, "read": read, "allowed": allowed}
+    return CheckOutcome(CheckName.REJECTS_WITHIN_BUDGET, passed, summary, figures)
+
+
+def row_conservation(rows: RowCounts) -> CheckOutcome:
+    """Whether every row read got exactly one verdict."""
+    summary = f"{rows.read:,} rows read, {rows.accounted:,} accounted for"
+    return CheckOutcome(CheckName.ROW_CONSERVATION, rows.conserved, summary, dict(rows.as_dict()))
+
+
+def key_unique(*, duplicates: int, conflicts: Mapping[str, int]) -> CheckOutcome:
+    """Whether the dump named each key once, and no unique value belongs to two keys."""
+    clashes = sum(conflicts.values())
+    summary = f"{duplicates:,} rows repeat a key (the newest is kept), {clashes:,} claim another row's unique value"
+    figures: dict[str, int | float | str] = {"duplicate_rows": duplicates, **conflicts}
+    return CheckOutcome(CheckName.KEY_UNIQUE, duplicates + clashes == 0, summary, figures, "warn")
+
+
+def volume_in_range(*, read: int, past: Sequence[int], tolerance: float) -> CheckOutcome:
+    """Whether the dump's rows are in the range of its own past.
+
+    Args:
+        read: rows of this dump.
+        past: rows of the feed's last dumps.
+        tolerance: between 1/x and x times the median of the past is in range.
+    """
+    if len(past) < ENOUGH_PAST:
+        figures: dict[str, int | float | str] = {"rows": read, "past_dumps": len(past)}
+        summary = f"{read:,} rows; too few earlier dumps to compare ({len(past)})"
+        return CheckOutcome(CheckName.VOLUME_IN_RANGE, True, summary, figures, "warn")
+    median = statistics.median(past)
+    low, high = median / tolerance, median * tolerance
+    figures = {"rows": read, "median": median, "low": round(low, 1), "high": round(high, 1), "past_dumps": len(past)}
+    summary = f"{read:,} rows; the last {len(past)} dumps had {median:,.0f} in the median"
+    return CheckOutcome(CheckName.VOLUME_IN_RANGE, low <= read <= high, summary, figures, "warn")
+
+
+def days_due(feed: Feed, *, now: dt.datetime, lookback: int) -> list[dt.date]:
+    """Delivery days whose dump should have arrived by now, oldest first.
+
+    Args:
+        feed: whose calendar counts.
+        now: aware; compared in the sender's time zone.
+        lookback: how many days to look back.
+    """
+    calendar, local = feed.sender.calendar, now.astimezone(ZoneInfo(feed.sender.timezone))
+    last = local.date() if local.time() >= calendar.due else local.date() - dt.timedelta(days=1)
+    days = [last - dt.timedelta(days=back) for back in range(lookback)]
+    return sorted(day for day in days if day >= feed.sender.start and calendar.expects(day))
+
+
+def fresh(feed: Feed, *, now: dt.datetime, last_loaded_day: dt.date | None) -> CheckOutcome:
+    """Whether the newest day that the sender's calendar expects is in the table.
+
+    Args:
+        feed: the feed.
+        now: aware.
+        last_loaded_day: newest delivery day loaded; None when there is none.
+    """
+    due = days_due(feed, now=now, lookback=14)
+    expected = due[-1] if due else None
+    behind = sum(1 for day in due if last_loaded_day is None or day > last_loaded_day)
+    passed = behind == 0
+    have = last_loaded_day.isoformat() if last_loaded_day else "nothing"
+    summary = f"loaded up to {have}, {expected or 'nothing'} was due by {feed.sender.calendar.due:%H:%M} {feed.sender.timezone}"
+    figures: dict[str, int | float | str] = {
+        "last_loaded_day": have,
+        "expected_day": str(expected),
+        "days_behind": behind,
+    }
+    return CheckOutcome(CheckName.FRESH, passed, summary, figures)
+
+
+def combine(name: CheckName, outcomes: Iterable[tuple[str, CheckOutcome]]) -> CheckOutcome:
+    """One outcome for the check of several dumps: passed if all did; the worst speaks.
+
+    Args:
+        name: which check.
+        outcomes: (file name, outcome) of each dump.
+    """
+    outcomes = list(outcomes)
+    failed = [(file, o) for file, o in outcomes if not o.passed]
+    if not outcomes:
+        return CheckOutcome(name, True, "no dump to check", {"dumps": 0})
+    if not failed:
+        last = outcomes[-1][1]
+        summary = last.summary if len(outcomes) == 1 else f"all of {len(outcomes)} dumps; last: {last.summary}"
+        return CheckOutcome(name, True, summary, {"dumps": len(outcomes), **last.figures})
+    file, worst = min(failed, key=lambda item: item[1].severity)  # "error" sorts before "warn"
+    figures: dict[str, int | float | str] = {
+        "dumps": len(outcomes),
+        "failed": len(failed),
+        "file": file,
+        **worst.figures,
+    }
+    return CheckOutcome(name, False, f"{file}: {worst.summary}", figures, worst.severity)

@@ -1,0 +1,246 @@
+"""S3 as this project uses it: paged listings, streamed reads, streamed archiving with a hash, uploads.
+
+Belongs here: calls of the S3 API and the sorting of their errors. Does not belong here: what keys mean (names.py), what
+is new (the ledger), secrets and endpoints (a client is passed in).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, cast
+
+from boto3.exceptions import S3UploadFailedError
+from boto3.s3.transfer import TransferConfig
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+    IncompleteReadError,
+    NoCredentialsError,
+    ResponseStreamingError,
+)
+from botocore.exceptions import (
+    ConnectionError as BotoConnectionError,
+)
+
+from claims_pipeline.errors import BadDump, ClaimsPipelineError, Transient
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_MIB = 1 << 20
+# One thread and parts of 8 MiB: memory stays flat whatever the object's size, and the hash sees bytes in order.
+_TRANSFER = TransferConfig(multipart_threshold=8 * _MIB, multipart_chunksize=8 * _MIB, use_threads=False)
+
+
+@dataclass(frozen=True)
+class ListedObject:
+    """An object of a listing; `last_modified` is UTC and tells when its upload began."""
+
+    bucket: str
+    key: str
+    etag: str
+    size: int
+    last_modified: dt.datetime
+
+
+@dataclass(frozen=True)
+class ArchivedObject:
+    """A copy in the archive.
+
+    Attributes:
+        sha256: hex, over the bytes as they were read once.
+        size: bytes read.
+        etag: of the object that was read.
+        version_id: of the object that was read; None in a bucket without versions.
+    """
+
+    sha256: str
+    size: int
+    etag: str
+    version_id: str | None
+
+
+@contextmanager
+def s3_errors(what: str) -> Iterator[None]:
+    """Turn errors of S3 into the project's, with the bucket or key in `what` and none of the body.
+
+    Raises:
+        Transient: time-outs, lost connections, 5xx, throttling; beyond what boto3 has itself retried.
+        ClaimsPipelineError: everything else, such as no permission or no such bucket.
+    """
+    try:
+        yield
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "?")
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if status >= 500 or status == 429 or code in {"SlowDown", "RequestTimeout", "Throttling", "InternalError"}:
+            raise Transient(f"S3 failed ({code}, HTTP {status}): {what}") from None
+        raise ClaimsPipelineError(f"S3 refused ({code}, HTTP {status}): {what}") from None
+    except (HTTPClientError, BotoConnectionError, ResponseStreamingError, IncompleteReadError) as error:
+        raise Transient(f"the connection to S3 failed ({type(error).__name__}): {what}") from None
+    except NoCredentialsError:
+        raise ClaimsPipelineError(
+            f"no credentials for S3: {what}. Set CLAIMS_S3_ACCESS_KEY_ID and CLAIMS_S3_SECRET_ACCESS_KEY, or a role"
+        ) from None
+    except (BotoCoreError, S3UploadFailedError, OSError) as error:
+        raise Transient(f"S3 did not finish ({type(error).__name__}): {what}") from None
+
+
+def list_objects(client: S3Client, bucket: str, prefix: str) -> Iterator[list[ListedObject]]:
+    """Pages of at most 1,000 objects below a prefix, in the order of their keys.
+
+    Raises:
+        Transient, ClaimsPipelineError: see `s3_errors`. A listing that failed is never an empty inbox.
+    """
+    paginator = client.get_paginator("list_objects_v2")
+    with s3_errors(f"listing s3://{bucket}/{prefix}"):
+        for page in paginator.paginate(Bucket=bucket, Prefix=prefix):
+            yield [
+                ListedObject(
+                    bucket, item["Key"], item["ETag"].strip('"'), item["Size"], item["LastModified"].astimezone(dt.UTC)
+                )
+                for item in page.get("Contents", [])
+            ]
+
+
+def archive_object(client: S3Client, *, source: ListedObject, to_bucket: str, to_key: str) -> ArchivedObject:
+    """Copy an object byte for byte into the archive, reading it once, in flat memory, with its SHA-256.
+
+    Raises:
+        BadDump: the bytes read are not those listed (rule "dump.changed"): the upload is still going on.
+        Transient, ClaimsPipelineError: see `s3_errors`.
+    """
+    name = f"s3://{source.bucket}/{source.key}"
+    with s3_errors(f"copying {name} to s3://{to_bucket}/{to_key}"):
+        response = client.get_object(Bucket=source.bucket, Key=source.key)
+        reader = _HashingReader(response["Body"])
+        client.upload_fileobj(cast("IO[bytes]", reader), to_bucket, to_key, Config=_TRANSFER)
+        expected = response["ContentLength"]
+        if reader.size != expected:
+            raise Transient(f"{name} broke off after {reader.size} of {expected} bytes")
+        stored = client.head_object(Bucket=to_bucket, Key=to_key)["ContentLength"]
+        if stored != reader.size:
+            raise Transient(f"the archive holds {stored} bytes of {name}, {reader.size} were sent")
+    etag = response["ETag"].strip('"')
+    if etag != source.etag:
+        raise BadDump(
+            "dump.changed", f"{name} was overwritten between listing and reading; it is read when it is listed again"
+        )
+    return ArchivedObject(reader.sha256, reader.size, etag, response.get("VersionId"))
+
+
+def digest(client: S3Client, *, bucket: str, key: str) -> tuple[int, str]:
+    """Size and SHA-256 (hex) of an object, by reading it.
+
+    Raises:
+        Transient, ClaimsPipelineError: see `s3_errors`.
+    """
+    sha256, size = hashlib.sha256(), 0
+    with open_object(client, bucket=bucket, key=key) as stream:
+        while chunk := stream.read(_MIB):
+            sha256.update(chunk)
+            size += len(chunk)
+    return size, sha256.hexdigest()
+
+
+def put_bytes(client: S3Client, *, bucket: str, key: str, body: bytes, content_type: str) -> None:
+    """Write a small object.
+
+    Raises:
+        Transient, ClaimsPipelineError: see `s3_errors`.
+    """
+    with s3_errors(f"writing s3://{bucket}/{key}"):
+        client.put_object(Bucket=bucket, Key=key, Body=body, ContentType=content_type)
+
+
+def upload_file(client: S3Client, path: Path, *, bucket: str, key: str) -> None:
+    """Upload a file of any size.
+
+    Raises:
+        Transient, ClaimsPipelineError: see `s3_errors`.
+    """
+    with s3_errors(f"writing s3://{bucket}/{key}"):
+        client.upload_file(str(path), bucket, key, Config=_TRANSFER)
+
+
+def download_file(client: S3Client, path: Path, *, bucket: str, key: str) -> None:
+    """Download an object of any size into a file.
+
+    Raises:
+        Transient, ClaimsPipelineError: see `s3_errors`.
+    """
+    with s3_errors(f"reading s3://{bucket}/{key}"):
+        client.download_file(bucket, key, str(path), Config=_TRANSFER)
+
+
+@contextmanager
+def open_object(client: S3Client, *, bucket: str, key: str) -> Iterator[IO[bytes]]:
+    """An object as a readable stream, never whole in memory.
+
+    Raises:
+        Transient, ClaimsPipelineError: see `s3_errors`; also from reads within the block.
+    """
+    what = f"reading s3://{bucket}/{key}"
+    with s3_errors(what):
+        response = client.get_object(Bucket=bucket, Key=key)
+    stream = io.BufferedReader(_ObjectStream(response["Body"], response["ContentLength"], what), buffer_size=_MIB)
+    try:
+        yield stream
+    finally:
+        response["Body"].close()
+
+
+def ensure_bucket(client: S3Client, bucket: str) -> bool:
+    """Make a bucket where there is none (embedded parts only); True when it was made."""
+    with s3_errors(f"making bucket {bucket}"):
+        if bucket in {b["Name"] for b in client.list_buckets()["Buckets"]}:
+            return False
+        client.create_bucket(Bucket=bucket)
+    return True
+
+
+class _HashingReader:
+    """Hands through a body to an upload, counting and hashing."""
+
+    def __init__(self, body: Any) -> None:  # noqa: ANN401 - botocore's StreamingBody has no public type
+        self._body = body
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def read(self, amount: int = -1) -> bytes:
+        chunk: bytes = self._body.read(amount if amount >= 0 else None)
+        self._hash.update(chunk)
+        self.size += len(chunk)
+        return chunk
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+
+class _ObjectStream(io.RawIOBase):
+    """A body as a raw stream whose errors are the project's, and which notices when it ends early."""
+
+    def __init__(self, body: Any, size: int, what: str) -> None:  # noqa: ANN401
+        self._body = body
+        self._left = size
+        self._what = what
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - io's own signature
+        with s3_errors(self._what):
+            chunk = self._body.read(len(buffer))
+        if not chunk and self._left:
+            raise Transient(f"the connection to S3 ended {self._left} bytes early: {self._what}")
+        buffer[: len(chunk)] = chunk
+        self._left -= len(chunk)
+        return len(chunk)

@@ -1,0 +1,124 @@
+"""Connects the settings to real things: the database, S3, the keys. Embedded parts are started on first use.
+
+Belongs here: choosing between embedded and configured, and handing out connections. Does not belong here: what is done
+with them; reading settings at import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from claims_pipeline import local
+from claims_pipeline.errors import SettingsError
+from claims_pipeline.frames.keys import KeyRing, Keys, make_key_ring
+from claims_pipeline.settings import Settings
+from claims_pipeline.warehouse.connection import connect
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+@dataclass(frozen=True)
+class S3Access:
+    """How S3 is reached; None leaves the choice to boto3 (AWS's own endpoint, its search for credentials)."""
+
+    endpoint_url: str | None
+    region: str
+    access_key_id: str | None
+    secret_access_key: str | None
+
+
+class Services:
+    """The parts that settings point to.
+
+    Args:
+        settings: names of everything.
+        s3_client: makes the S3 client; Dagster passes its resource's. Default: boto3's, from the settings.
+    """
+
+    def __init__(self, settings: Settings, s3_client: Callable[[], S3Client] | None = None) -> None:
+        self.settings = settings
+        self._s3_client = s3_client
+
+    @property
+    def embedded_database(self) -> bool:
+        """Whether the warehouse is the embedded Postgres."""
+        return self.settings.database_url is None
+
+    @property
+    def embedded_s3(self) -> bool:
+        """Whether S3 is the embedded endpoint."""
+        return self.settings.s3_endpoint_url is None
+
+    @property
+    def database_url(self) -> str:
+        """URL of the warehouse, password included: not for logs."""
+        if self.settings.database_url is not None:
+            return self.settings.database_url.get_secret_value()
+        return local.ensure_postgres(self.settings.state_dir)
+
+    def database(self) -> AbstractContextManager[psycopg.Connection]:
+        """A connection to the warehouse.
+
+        Raises:
+            Transient: it cannot be reached.
+        """
+        return connect(self.database_url)
+
+    @property
+    def s3_access(self) -> S3Access:
+        """How S3 is reached."""
+        s = self.settings
+        if s.s3_endpoint_url is None:
+            endpoint = local.ensure_s3(s.state_dir)
+            return S3Access(endpoint.url, endpoint.region, endpoint.access_key_id, endpoint.secret_access_key)
+        secret = s.s3_secret_access_key.get_secret_value() if s.s3_secret_access_key else None
+        url = None if s.s3_endpoint_url == "aws" else s.s3_endpoint_url
+        return S3Access(url, s.s3_region, s.s3_access_key_id, secret)
+
+    @cached_property
+    def s3(self) -> S3Client:
+        """The S3 client, made once."""
+        if self._s3_client is not None:
+            return self._s3_client()
+        import boto3
+        from botocore.config import Config
+
+        access = self.s3_access
+        return boto3.client(
+            "s3",
+            endpoint_url=access.endpoint_url,
+            region_name=access.region,
+            aws_access_key_id=access.access_key_id,
+            aws_secret_access_key=access.secret_access_key,
+            config=Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=10, read_timeout=60),
+        )
+
+    @cached_property
+    def keys(self) -> Keys:
+        """The keys of tokens and quarantine.
+
+        Raises:
+            SettingsError: none are set although the database is a real one, or they are malformed.
+        """
+        s = self.settings
+        if s.token_keys is not None and s.quarantine_keys is not None:
+            return Keys(
+                token=KeyRing.parse(s.token_keys.get_secret_value()),
+                quarantine=KeyRing.parse(s.quarantine_keys.get_secret_value()),
+            )
+        if not self.embedded_database:
+            raise SettingsError(
+                "CLAIMS_TOKEN_KEYS and CLAIMS_QUARANTINE_KEYS must be set when CLAIMS_DATABASE_URL is: tokens made with "
+                "a key that is lost cannot be joined again. `claims-pipeline keys` prints new ones."
+            )
+        return Keys(token=self._embedded_ring("token"), quarantine=self._embedded_ring("quarantine"))
+
+    def _embedded_ring(self, name: str) -> KeyRing:
+        return KeyRing.parse(local.secret_file(self.settings.state_dir / "keys" / name, make_key_ring))

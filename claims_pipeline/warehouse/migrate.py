@@ -1,0 +1,84 @@
+"""Brings the database to this version of the code: numbered SQL files, then the tables of all contracts.
+
+Belongs here: running migrations, once each, in order, and recording contracts. Run by the owner role, never by a load.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from importlib import resources
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from claims_pipeline.errors import ClaimsPipelineError
+from claims_pipeline.feeds import Feed
+from claims_pipeline.warehouse.ddl import ensure_feed
+
+_LOCK = 526_000_001  # advisory lock: one migration at a time
+
+
+def migrate(connection: psycopg.Connection, feeds: Iterable[Feed]) -> list[str]:
+    """Apply what is missing, in one transaction. Idempotent; two at once serialise.
+
+    Returns:
+        What was changed, a line each; empty when the database was up to date.
+
+    Raises:
+        ClaimsPipelineError: a migration that was applied has changed since, or a column's type contradicts.
+    """
+    with connection.transaction():
+        connection.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
+        changes = _apply_files(connection)
+        for feed in feeds:
+            changes += ensure_feed(connection, feed)
+            if record_contract(connection, feed):
+                changes.append(f"recorded contract {feed.fingerprint[:12]} of {feed.name}")
+    return changes
+
+
+def record_contract(connection: psycopg.Connection, feed: Feed) -> bool:
+    """Record the feed's contract in `ops.contract`; False when it was there already."""
+    cursor = connection.execute(
+        "insert into ops.contract (fingerprint, feed, description) values (%s, %s, %s) on conflict do nothing",
+        [feed.fingerprint, feed.name, Jsonb(feed.describe())],
+    )
+    return cursor.rowcount == 1
+
+
+def pending(connection: psycopg.Connection, feeds: Iterable[Feed]) -> list[str]:
+    """Feeds whose contract the database does not know: `claims-pipeline migrate` has not run for this version."""
+    if connection.execute("select to_regclass('ops.contract')").fetchone() == (None,):
+        return [feed.name for feed in feeds]
+    known = {row[0] for row in connection.execute("select fingerprint from ops.contract")}
+    return [feed.name for feed in feeds if feed.fingerprint not in known]
+
+
+def _apply_files(connection: psycopg.Connection) -> list[str]:
+    connection.execute(
+        "create table if not exists public.claims_pipeline_migration ("
+        "name text primary key, sha256 text not null, applied_at timestamptz not null default now())"
+    )
+    applied: dict[str, str] = dict(
+        connection.execute("select name, sha256 from public.claims_pipeline_migration").fetchall()
+    )
+    changes = []
+    folder = resources.files("claims_pipeline.warehouse") / "migrations"
+    for file in sorted(folder.iterdir(), key=lambda file: file.name):
+        if not file.name.endswith(".sql"):
+            continue
+        body = file.read_bytes()
+        digest = hashlib.sha256(body).hexdigest()
+        if file.name not in applied:
+            connection.execute(body)
+            connection.execute(
+                "insert into public.claims_pipeline_migration (name, sha256) values (%s, %s)", [file.name, digest]
+            )
+            changes.append(f"applied {file.name}")
+        elif applied[file.name] != digest:
+            raise ClaimsPipelineError(
+                f"migration {file.name} was applied in another form than it has now; "
+                "never change an applied migration, add one"
+            )
+    return changes

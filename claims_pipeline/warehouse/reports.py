@@ -1,0 +1,185 @@
+"""What the ledger and the audit can tell: reports for messages, `status`, `explain`, checks and plots.
+
+Belongs here: reading `ops`. Does not belong here: writing anything, or wording for people.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg.rows import class_row, dict_row
+
+from claims_pipeline.vocabulary import CheckName, CheckOutcome, DumpReport, DumpStatus, DumpVerdict, RowCounts
+
+_DUMPS = """
+select d.dump_id, d.sender || '/' || coalesce(d.dataset, '?') as feed, d.key, d.delivery_day, d.verdict, d.status,
+       d.reason, d.validation, d.checks, d.size_bytes, l.*
+from ops.dump d
+left join lateral (
+    select load_id, rows_read, rows_inserted, rows_updated, rows_unchanged, rows_stale, rows_duplicate, rows_filtered,
+           rows_quarantined, rows_deleted, seconds
+    from ops.load where dump_id = d.dump_id and kind <> 'cascade' order by load_id desc limit 1) l on true
+"""
+
+
+def run_dumps(connection: psycopg.Connection, run_id: str) -> list[tuple[DumpReport, list[CheckOutcome]]]:
+    """Every dump that a run had in hand, with its checks, by feed and stamp."""
+    return _reports(connection, "where d.run_id = %s order by feed, d.stamp", [run_id])
+
+
+def settled_since(connection: psycopg.Connection, since: dt.datetime) -> list[tuple[DumpReport, list[CheckOutcome]]]:
+    """Every dump closed since a moment (aware), for the digest."""
+    return _reports(connection, "where d.settled_at >= %s order by feed, d.stamp", [since])
+
+
+def dump_report(connection: psycopg.Connection, dump_id: int) -> tuple[DumpReport, list[CheckOutcome]]:
+    """One dump."""
+    return _reports(connection, "where d.dump_id = %s", [dump_id])[0]
+
+
+def past_volumes(connection: psycopg.Connection, feed: str, *, before_dump: int, limit: int = 20) -> list[int]:
+    """Rows read by the loads of a feed's last dumps before one, newest first; each dump once."""
+    query = (
+        "select rows_read from (select distinct on (l.dump_id) l.dump_id, l.rows_read, d.stamp from ops.load l"
+        " join ops.dump d using (dump_id) where l.feed = %s and l.kind <> 'cascade' and l.dump_id <> %s"
+        " and d.stamp <= (select stamp from ops.dump where dump_id = %s) order by l.dump_id, l.load_id desc) last"
+        " order by stamp desc limit %s"
+    )
+    return [row[0] for row in connection.execute(query, [feed, before_dump, before_dump, limit])]
+
+
+def previous_columns(connection: psycopg.Connection, dump_id: int) -> list[str] | None:
+    """Contract columns of the feed's dump before this one; None when there is none."""
+    row = connection.execute(
+        "select p.validation->'columns' from ops.dump d join ops.dump p"
+        " on p.sender = d.sender and p.dataset = d.dataset and (p.stamp, p.dump_id) < (d.stamp, d.dump_id)"
+        " where d.dump_id = %s and p.status = 'loaded' order by p.stamp desc, p.dump_id desc limit 1",
+        [dump_id],
+    ).fetchone()
+    return row[0] if row else None
+
+
+def last_loaded_day(connection: psycopg.Connection, sender: str, dataset: str) -> dt.date | None:
+    """Newest delivery day of a feed with a loaded (or truly empty) dump."""
+    row = connection.execute(
+        "select max(delivery_day) from ops.dump where sender = %s and dataset = %s"
+        " and (status = 'loaded' or verdict = 'empty')",
+        [sender, dataset],
+    ).fetchone()
+    return row[0] if row else None
+
+
+def days_with_dumps(connection: psycopg.Connection, sender: str, dataset: str, since: dt.date) -> set[dt.date]:
+    """Delivery days since a date for which any dump arrived."""
+    rows = connection.execute(
+        "select distinct delivery_day from ops.dump where sender = %s and dataset = %s and delivery_day >= %s",
+        [sender, dataset, since],
+    )
+    return {row[0] for row in rows}
+
+
+def daily_rows(
+    connection: psycopg.Connection, feed: str, *, until: dt.date, days: int
+) -> list[tuple[dt.date, RowCounts]]:
+    """Rows by verdict of a feed's last delivery days, oldest first; the latest load of each dump counts."""
+    names = [f"rows_{name}" for name in RowCounts().as_dict()]
+    query = (
+        "select delivery_day, " + ", ".join(f"sum({name})::bigint as {name}" for name in names) + " from ("  # noqa: S608 - names of a dataclass
+        " select distinct on (l.dump_id) d.delivery_day, l.* from ops.load l join ops.dump d using (dump_id)"
+        " where l.feed = %s and l.kind <> 'cascade' and d.delivery_day > %s::date - %s and d.delivery_day <= %s"
+        " order by l.dump_id, l.load_id desc) x group by delivery_day order by delivery_day"
+    )
+    with connection.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(query, [feed, until, days, until]).fetchall()
+    return [(row["delivery_day"], _counts(row)) for row in rows]
+
+
+@dataclass(frozen=True)
+class FeedStatus:
+    """A line of `claims-pipeline status`."""
+
+    feed: str
+    last_loaded_day: dt.date | None
+    last_loaded_at: dt.datetime | None
+    dumps_loaded: int
+    dumps_open: int
+    dumps_refused: int
+    dumps_skipped: int
+
+
+def feed_status(connection: psycopg.Connection) -> list[FeedStatus]:
+    """The state of every feed that ever had a dump."""
+    with connection.cursor(row_factory=class_row(FeedStatus)) as cursor:
+        return cursor.execute("select * from ops.feed_status order by feed").fetchall()
+
+
+def quarantine_of(connection: psycopg.Connection, dump_id: int) -> list[tuple[str, int]]:
+    """Open quarantined rows of a dump by rule, most first."""
+    return connection.execute(
+        "select rule, count(*) from ops.quarantine, unnest(rules) as rule where dump_id = %s and resolved_at is null"
+        " group by 1 order by 2 desc, 1",
+        [dump_id],
+    ).fetchall()
+
+
+def loads_of(connection: psycopg.Connection, dump_id: int) -> list[dict[str, Any]]:
+    """The audit of a dump, oldest first."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        query = "select * from ops.load where dump_id = %s order by load_id"
+        return cursor.execute(query, [dump_id]).fetchall()
+
+
+def message_of(connection: psycopg.Connection, run_id: str) -> tuple[str, str] | None:
+    """(channel, ts) of the Slack message about a run; None when there is none."""
+    row = connection.execute("select channel, ts from ops.message where run_id = %s", [run_id]).fetchone()
+    return (row[0], row[1]) if row else None
+
+
+def remember_message(connection: psycopg.Connection, run_id: str, *, channel: str, ts: str) -> None:
+    """Note the Slack message about a run, so that it is updated and not repeated."""
+    connection.execute(
+        "insert into ops.message (run_id, channel, ts) values (%s, %s, %s) on conflict do nothing",
+        [run_id, channel, ts],
+    )
+
+
+def _reports(
+    connection: psycopg.Connection, tail: str, parameters: Sequence[object]
+) -> list[tuple[DumpReport, list[CheckOutcome]]]:
+    with connection.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(_DUMPS + tail, parameters).fetchall()
+    return [(_report(row), _checks(row["checks"])) for row in rows]
+
+
+def _counts(row: dict[str, Any]) -> RowCounts:
+    return RowCounts(**{name: row[f"rows_{name}"] or 0 for name in RowCounts().as_dict()})
+
+
+def _report(row: dict[str, Any]) -> DumpReport:
+    validation = row["validation"] or {}
+    stages = {**validation.get("seconds", {}), **(row["seconds"] or {})}
+    rejects = dict(validation.get("rejects", {}))
+    unique = row["checks"].get(CheckName.KEY_UNIQUE.value, {}).get("figures", {})
+    rejects |= {rule: int(count) for rule, count in unique.items() if rule.startswith("unique.")}
+    return DumpReport(
+        feed=row["feed"],
+        file=row["key"],
+        delivery_day=row["delivery_day"],
+        verdict=DumpVerdict(row["verdict"]) if row["verdict"] else None,
+        status=DumpStatus(row["status"]),
+        reason=row["reason"],
+        rows=_counts(row) if row["load_id"] else RowCounts(read=validation.get("read", 0)),
+        rejects=rejects,
+        issues=validation.get("issues", {}),
+        drift=tuple(validation.get("drift", ())),
+        bytes=row["size_bytes"],
+        seconds=round(sum(stages.values()), 3),
+    )
+
+
+def _checks(stored: dict[str, Any]) -> list[CheckOutcome]:
+    return [CheckOutcome(name=CheckName(name), **body) for name, body in stored.items()]
