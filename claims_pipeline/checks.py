@@ -130,7 +130,8 @@ def fresh(feed: Feed, *, now: dt.datetime, last_loaded_day: dt.date | None) -> C
     behind = sum(1 for day in due if last_loaded_day is None or day > last_loaded_day)
     passed = behind == 0
     have = last_loaded_day.isoformat() if last_loaded_day else "nothing"
-    summary = f"loaded up to {have}, {expected or 'nothing'} was due by {feed.sender.calendar.due:%H:%M} {feed.sender.timezone}"
+    by = f"{feed.sender.calendar.due:%H:%M} {feed.sender.timezone}"
+    summary = f"loaded up to {have}; {expected or 'nothing'} was due by {by}"
     figures: dict[str, int | float | str] = {
         "last_loaded_day": have,
         "expected_day": str(expected),

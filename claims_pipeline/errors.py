@@ -6,6 +6,9 @@ Belongs here: error types that more than one room raises or catches. `BadDump` i
 
 from __future__ import annotations
 
+import traceback
+from pathlib import Path
+
 
 class ClaimsPipelineError(Exception):
     """Base of errors whose text was written by us and is fit to be logged and sent."""
@@ -43,3 +46,10 @@ def safe_text(error: BaseException) -> str:
     sqlstate = getattr(error, "sqlstate", None)
     suffix = f" (SQLSTATE {sqlstate})" if isinstance(sqlstate, str) else ""
     return f"{kind.__module__}.{kind.__qualname__}{suffix}"
+
+
+def whereabouts(error: BaseException) -> str:
+    """Where in this package an error arose: "file:line in function", innermost last; no text of the error."""
+    here = Path(__file__).parent
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).is_relative_to(here)]
+    return " > ".join(f"{Path(f.filename).relative_to(here)}:{f.lineno} in {f.name}" for f in frames[-4:]) or "?"

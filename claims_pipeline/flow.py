@@ -13,23 +13,25 @@ import datetime as dt
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import psycopg
 import pyarrow
 import pyarrow.parquet as pq
+import tenacity
 
 from claims_pipeline import checks, frames
-from claims_pipeline.errors import BadDump, ClaimsPipelineError
+from claims_pipeline.errors import BadDump, ClaimsPipelineError, Transient
 from claims_pipeline.feeds import Feed, Sender, feeds_of
-from claims_pipeline.frames.keys import seal as seal_bytes
+from claims_pipeline.frames import seal as seal_bytes
 from claims_pipeline.landing import layout, names, s3
 from claims_pipeline.services import Services
 from claims_pipeline.vocabulary import CheckName, CheckOutcome, DumpStatus, DumpVerdict
 from claims_pipeline.warehouse import ledger, load, reports
 from claims_pipeline.warehouse.ledger import Arrival, Dump
+from claims_pipeline.warehouse.load import Loaded
 from claims_pipeline.warehouse.migrate import migrate, pending
 
 Progress = Callable[[int], None]
@@ -124,7 +126,7 @@ class Flow:
                 ledger.recognise(connection, arrival)
 
     def dumps(self, feed: Feed, days: Sequence[dt.date], *, everything: bool) -> list[Dump]:
-        """Dumps of a feed's delivery days, oldest stamp first: those with work left, or all that may be in the table."""
+        """Dumps of a feed's days, oldest stamp first: those with work left, or all that may be in the table."""
         with self.services.database() as connection:
             found = ledger.dumps_of(connection, feed.sender.name, feed.dataset, days)
         if everything:
@@ -294,7 +296,7 @@ class Flow:
                 )
                 return self._loaded(connection, dump, feed, done)
 
-    def _loaded(self, connection: psycopg.Connection, dump: Dump, feed: Feed, done: load.Loaded) -> Dump:
+    def _loaded(self, connection: psycopg.Connection, dump: Dump, feed: Feed, done: Loaded) -> Dump:
         past = reports.past_volumes(connection, feed.name, before_dump=dump.dump_id)
         for outcome in (
             checks.row_conservation(done.rows),
@@ -347,3 +349,51 @@ def _arrival(sender: Sender, feeds: Sequence[Feed], item: s3.ListedObject) -> Ar
 
 def _compression(key: str) -> Literal["gzip"] | None:
     return "gzip" if key.endswith(".gz") else None
+
+
+# ---------------------------------------------------------------------------------------------- without Dagster
+
+
+def catch_up(flow: Flow, sender: Sender, *, each: Callable[[Dump], None] | None = None) -> list[Dump]:
+    """Find and load everything of a sender that is open, one dump after another, oldest first.
+
+    What a sensor and its runs do, in one process: for a CronJob or a terminal. Transient trouble is retried as by
+    Dagster's retry policy; a dump that outlasts it stays open, and the next call tries again.
+
+    Args:
+        flow: the steps.
+        sender: whose inbox.
+        each: told of each dump before it is worked on.
+
+    Returns:
+        The dumps as they ended, those without a contract included.
+
+    Raises:
+        Transient, ClaimsPipelineError: the inbox or the database could not be reached at all.
+    """
+    feeds = {feed.dataset: feed for feed in feeds_of(sender.name)}
+    flow.prepare(list(feeds.values()))
+    found = _patiently(flow.discover, sender)
+    done = list(found.unknown)
+    for dump in found.open:
+        if each:
+            each(dump)
+        feed = feeds[dump.dataset or ""]
+        try:
+            for step in (flow.archive, flow.validate, flow.load):
+                if dump.is_open:
+                    dump = _patiently(step, dump, feed)
+        except Transient as error:
+            with flow.services.database() as connection:
+                dump = ledger.get(connection, dump.dump_id)
+            dump = replace(dump, reason=f"{error}; still open, the next run goes on with it")
+        done.append(dump)
+    return done
+
+
+_patiently = tenacity.Retrying(
+    retry=tenacity.retry_if_exception_type(Transient),
+    wait=tenacity.wait_exponential_jitter(initial=2, max=30),
+    stop=tenacity.stop_after_attempt(5),
+    reraise=True,
+)

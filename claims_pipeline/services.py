@@ -115,10 +115,10 @@ class Services:
             )
         if not self.embedded_database:
             raise SettingsError(
-                "CLAIMS_TOKEN_KEYS and CLAIMS_QUARANTINE_KEYS must be set when CLAIMS_DATABASE_URL is: tokens made with "
-                "a key that is lost cannot be joined again. `claims-pipeline keys` prints new ones."
+                "CLAIMS_TOKEN_KEYS and CLAIMS_QUARANTINE_KEYS must be set when CLAIMS_DATABASE_URL is: tokens "
+                "made with a key that is lost cannot be joined again. `claims-pipeline keys` prints new ones."
             )
         return Keys(token=self._embedded_ring("token"), quarantine=self._embedded_ring("quarantine"))
 
     def _embedded_ring(self, name: str) -> KeyRing:
-        return KeyRing.parse(local.secret_file(self.settings.state_dir / "keys" / name, make_key_ring))
+        return KeyRing.parse(local.kept_secret(self.settings.state_dir, name, make_key_ring))

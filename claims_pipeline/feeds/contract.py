@@ -77,7 +77,7 @@ class Token:
 
     Attributes:
         into: name of the stored column; None means "<column>_token".
-        family: columns of one family share a token for one value (the ICN of two datasets); None means the column's name.
+        family: columns of one family share a token for one value, across datasets; None means the column's name.
     """
 
     into: str | None = None
@@ -373,7 +373,6 @@ class Feed:
             embedded time stamp), `day` (delivery day, ISO), `epoch` (seconds). A name without any of them takes its
             day and stamp from the arrival.
         version: column that says which of two rows with one key is newer; None where only the dump's stamp does.
-        delivery: "delta" (changed rows) or "snapshot" (all rows). Declared, never inferred.
         replaced_set: where rows are replaced as a set with their parent.
         unique: columns unique over the table besides the key, when not NULL; each listed column alone.
         refuse: regular expressions of column names whose presence refuses the dump (it was not decrypted).
@@ -387,7 +386,6 @@ class Feed:
     model: type[FeedModel]
     file_names: tuple[str, ...]
     version: str | None = None
-    delivery: Literal["delta", "snapshot"] = "delta"
     replaced_set: ReplacedSet | None = None
     unique: tuple[str, ...] = ()
     refuse: tuple[str, ...] = ()
@@ -414,7 +412,7 @@ class Feed:
 
     @property
     def name(self) -> str:
-        """ "sender/dataset", the feed's name everywhere."""
+        """The feed's name everywhere: "sender/dataset"."""
         return f"{self.sender.name}/{self.dataset}"
 
     @property
@@ -463,7 +461,6 @@ class Feed:
             "feed": self.name,
             "title": self.title,
             "version_column": self.version,
-            "delivery": self.delivery,
             "key": list(self.key),
             "unique": list(self.unique),
             "replaced_set_by": self.replaced_set.by if self.replaced_set else None,

@@ -113,8 +113,8 @@ class Form526Submissions(FeedModel):
         str_matches=UUID,
     )
     icn: Text = column(
-        "Integration control number, stable per person", pii=Pii.DIRECT, treatment=Token(into="person_key", family="icn"),
-        str_matches=ICN,
+        "Integration control number, stable per person", pii=Pii.DIRECT, str_matches=ICN,
+        treatment=Token(into="person_key", family="icn"),
     )  # fmt: skip
     submit_endpoint: Text = column(
         "Where it was sent", required=True, codes=SUBMIT_ENDPOINTS, isin=list(SUBMIT_ENDPOINTS.values())

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, BinaryIO, TYPE_CHECKING, Any, cast
 
 from boto3.exceptions import S3UploadFailedError
 from boto3.s3.transfer import TransferConfig
@@ -181,7 +181,7 @@ def download_file(client: S3Client, path: Path, *, bucket: str, key: str) -> Non
 
 
 @contextmanager
-def open_object(client: S3Client, *, bucket: str, key: str) -> Iterator[IO[bytes]]:
+def open_object(client: S3Client, *, bucket: str, key: str) -> Iterator[BinaryIO]:
     """An object as a readable stream, never whole in memory.
 
     Raises:
@@ -190,7 +190,7 @@ def open_object(client: S3Client, *, bucket: str, key: str) -> Iterator[IO[bytes
     what = f"reading s3://{bucket}/{key}"
     with s3_errors(what):
         response = client.get_object(Bucket=bucket, Key=key)
-    stream = io.BufferedReader(_ObjectStream(response["Body"], response["ContentLength"], what), buffer_size=_MIB)
+    stream: BinaryIO = io.BufferedReader(_ObjectStream(response["Body"], response["ContentLength"], what), buffer_size=_MIB)
     try:
         yield stream
     finally:

@@ -266,3 +266,19 @@ def reject(connection: psycopg.Connection, dump_id: int, by: str) -> None:
         "update ops.dump set verdict = 'held', status = 'refused', reason = %s where dump_id = %s and verdict = 'held'",
         [f"rejected by {by}", dump_id],
     )
+
+
+def reopen_failed(connection: psycopg.Connection, sender: str) -> int:
+    """Give the failed dumps of a sender another chance, each from where it had come; returns how many."""
+    return connection.execute(_REOPEN + "sender = %s", [sender]).rowcount
+
+
+def reopen(connection: psycopg.Connection, dump_id: int) -> int:
+    """Give one failed dump another chance; 0 when it has not failed."""
+    return connection.execute(_REOPEN + "dump_id = %s", [dump_id]).rowcount
+
+
+_REOPEN = (
+    "update ops.dump set attempts = 0, request_id = null, reason = '', settled_at = null,"
+    " status = case when archive_key is null then 'arrived' else 'archived' end where status = 'failed' and "
+)

@@ -11,9 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+from psycopg import sql
 from psycopg.rows import class_row, dict_row
 
+from claims_pipeline.feeds import Feed
 from claims_pipeline.vocabulary import CheckName, CheckOutcome, DumpReport, DumpStatus, DumpVerdict, RowCounts
+from claims_pipeline.warehouse.ddl import table_of
+
+COUNTED_UP_TO = 5_000_000
+"""Rows up to which a table is counted exactly; a full count of more would cost more than the load."""
 
 _DUMPS = """
 select d.dump_id, d.sender || '/' || coalesce(d.dataset, '?') as feed, d.key, d.delivery_day, d.verdict, d.status,
@@ -98,6 +104,17 @@ def daily_rows(
     return [(row["delivery_day"], _counts(row)) for row in rows]
 
 
+def table_rows(connection: psycopg.Connection, feed: Feed) -> int:
+    """Rows in the feed's table: counted while it is small, else Postgres' own estimate."""
+    row = connection.execute(
+        "select reltuples::bigint from pg_class where oid = to_regclass(%s)", [table_of(feed).as_string(None)]
+    ).fetchone()
+    if row and row[0] > COUNTED_UP_TO:
+        return int(row[0])
+    counted = connection.execute(sql.SQL("select count(*) from {}").format(table_of(feed))).fetchone()
+    return int(counted[0]) if counted else 0
+
+
 @dataclass(frozen=True)
 class FeedStatus:
     """A line of `claims-pipeline status`."""
@@ -124,6 +141,12 @@ def quarantine_of(connection: psycopg.Connection, dump_id: int) -> list[tuple[st
         " group by 1 order by 2 desc, 1",
         [dump_id],
     ).fetchall()
+
+
+def quarantine_by_feed(connection: psycopg.Connection) -> list[tuple[str, int]]:
+    """Open quarantined rows by feed."""
+    query = "select feed, count(*) from ops.quarantine where resolved_at is null group by 1"
+    return connection.execute(query).fetchall()
 
 
 def loads_of(connection: psycopg.Connection, dump_id: int) -> list[dict[str, Any]]:

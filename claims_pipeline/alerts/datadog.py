@@ -1,0 +1,254 @@
+"""Datadog: documented metrics and events over DogStatsD, by UDP, which neither blocks nor raises.
+
+Belongs here: the list of metrics, and which report becomes which figure. Does not belong here: what Slack is told, and
+keys, run ids or rows as tags (each new value of a tag is a new, paid series).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from datadog.dogstatsd.base import DogStatsd
+
+from claims_pipeline.alerts.messages import next_step, run_headline
+from claims_pipeline.alerts.once import say_once
+from claims_pipeline.alerts.text import cut, one_line
+from claims_pipeline.errors import safe_text
+from claims_pipeline.vocabulary import RunReport
+
+MAX_EVENT = 1000  # an event is one datagram; DogStatsD's limit is 8 KB
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric as Datadog shows it.
+
+    Attributes:
+        name: its full name.
+        type: "count" (summed over time) or "distribution" (one value each time, percentiles by Datadog).
+        unit: Datadog's name of the unit.
+        tags: names of its tags, besides the constant ones.
+        meaning: what one reads off it.
+    """
+
+    name: str
+    type: Literal["count", "distribution"]
+    unit: str
+    tags: tuple[str, ...]
+    meaning: str
+
+
+RUNS = Metric(
+    "claims.runs",
+    "count",
+    "run",
+    ("sender", "outcome"),
+    "Runs ended, by outcome: success, attention (a dump was refused or a check failed), failure, crash (killed).",
+)
+RUN_DURATION = Metric(
+    "claims.run.duration", "distribution", "second", ("sender", "outcome"), "Wall time of a run that ended by itself."
+)
+DUMPS = Metric(
+    "claims.dumps",
+    "count",
+    "file",
+    ("sender", "dataset", "verdict", "status"),
+    "Dumps handled, by what they are and how far they came; verdict not_read where a dump was not read.",
+)
+DUMPS_MISSING = Metric(
+    "claims.dumps.missing", "count", "file", ("sender", "dataset"), "Dumps that were due and are not in the inbox."
+)
+DUMP_BYTES = Metric("claims.dump.bytes", "distribution", "byte", ("sender", "dataset"), "Size of a dump.")
+LOAD_DURATION = Metric(
+    "claims.load.duration", "distribution", "second", ("sender", "dataset", "status"), "Time spent on one dump."
+)
+ROWS = Metric(
+    "claims.rows",
+    "count",
+    "row",
+    ("sender", "dataset", "verdict"),
+    "Rows by verdict; all but deleted add up to the rows read.",
+)
+REJECTS = Metric("claims.rejects", "count", "row", ("sender", "dataset", "rule"), "Quarantined rows by rule.")
+ISSUES = Metric(
+    "claims.issues",
+    "count",
+    "value",
+    ("sender", "dataset", "rule"),
+    "Values set to NULL or kept with a warning, by rule; their rows are loaded.",
+)
+CHECKS_FAILED = Metric(
+    "claims.checks.failed", "count", "check", ("sender", "dataset", "check"), "Asset checks that did not pass."
+)
+
+METRICS = (
+    RUNS,
+    RUN_DURATION,
+    DUMPS,
+    DUMPS_MISSING,
+    DUMP_BYTES,
+    LOAD_DURATION,
+    ROWS,
+    REJECTS,
+    ISSUES,
+    CHECKS_FAILED,
+)
+
+
+def metrics_table() -> str:
+    """The documented metrics as a Markdown table."""
+    lines = ["| metric | type | unit | tags | meaning |", "|---|---|---|---|---|"]
+    lines += [f"| `{m.name}` | {m.type} | {m.unit} | {', '.join(m.tags)} | {m.meaning} |" for m in METRICS]
+    return "\n".join(lines) + "\n"
+
+
+class DatadogSink:
+    """A DogStatsD agent. Without a host it says so once and takes nothing."""
+
+    def __init__(self, host: str | None, port: int = 8125, *, tags: Sequence[str] = ()) -> None:
+        """Remember where to send; nothing is sent yet.
+
+        Args:
+            host: the agent's host; None or blank switches Datadog off.
+            port: the agent's UDP port.
+            tags: constant tags ("env:prod") on every metric and event.
+        """
+        self._client: DogStatsd | None = None
+        if not host:
+            say_once(logging.INFO, "Datadog is off: no DogStatsD host is set")
+            return
+        # Buffered, so that a run with many dumps is a few full datagrams and not hundreds that overflow the agent's
+        # socket; flush_interval 0 because we flush ourselves and need no thread; no telemetry: it is undocumented here.
+        self._client = DogStatsd(
+            host=host,
+            port=port,
+            constant_tags=list(tags),
+            disable_buffering=False,
+            flush_interval=0,
+            disable_telemetry=True,
+        )
+
+    def run_metrics(self, report: RunReport, *, title: str | None = None) -> None:
+        """Send a run's metrics, and an event unless all went well.
+
+        Args:
+            report: the run's report.
+            title: the sender's name for people, for the event.
+        """
+        batch = _Batch()
+        of_run = {"sender": report.sender, "outcome": report.outcome}
+        batch.add(RUNS, 1, **of_run)
+        batch.add(RUN_DURATION, report.seconds, **of_run)
+        for dump in report.dumps:
+            feed = _feed_tags(dump.feed)
+            status = dump.status.value
+            batch.add(DUMPS, 1, **feed, verdict=dump.verdict.value if dump.verdict else "not_read", status=status)
+            batch.add(DUMP_BYTES, dump.bytes, **feed)
+            batch.add(LOAD_DURATION, dump.seconds, **feed, status=status)
+            for verdict, rows in dump.rows.as_dict().items():
+                if verdict != "read":
+                    batch.add(ROWS, rows, **feed, verdict=verdict)
+            for rule, rows in dump.rejects.items():
+                batch.add(REJECTS, rows, **feed, rule=rule)
+            for rule, values in dump.issues.items():
+                batch.add(ISSUES, values, **feed, rule=rule)
+        for name, check in report.failed_checks:
+            batch.add(CHECKS_FAILED, 1, **_feed_tags(name), check=check.name.value)
+        if report.outcome != "success":
+            batch.event = _Event(
+                sender=report.sender,
+                title=run_headline(report, title=title),
+                text=" ".join(filter(None, (report.error, report.next_step or next_step(report)))),
+                alert="error" if report.outcome == "failure" else "warning",
+            )
+        self._send(batch)
+
+    def run_crashed(self, *, sender: str, title: str, text: str) -> None:
+        """Count a run that was killed, and send an event about it.
+
+        Args:
+            sender: the sender whose dumps it was to handle.
+            title: the event's title.
+            text: the event's text.
+        """
+        batch = _Batch()
+        batch.add(RUNS, 1, sender=sender, outcome="crash")
+        batch.event = _Event(sender=sender, title=title, text=text, alert="error")
+        self._send(batch)
+
+    def dumps_missing(self, feeds: Sequence[str]) -> None:
+        """Count the feeds ("sender/dataset") whose dump was due and is not there."""
+        batch = _Batch()
+        for feed in feeds:
+            batch.add(DUMPS_MISSING, 1, **_feed_tags(feed))
+        self._send(batch)
+
+    def _send(self, batch: _Batch) -> None:
+        if self._client is None:
+            return
+        try:
+            # A name that does not resolve shows here once, and not, after the resolver's time-out, at every datagram.
+            self._client.get_socket()
+            for (metric, tags), total in batch.counts.items():
+                self._client.count(metric.name, total, tags=list(tags))
+            for metric, tags, value in batch.values:
+                self._client.distribution(metric.name, value, tags=list(tags))
+            if batch.event is not None:
+                batch.event.send(self._client)
+            self._client.flush()
+        except OSError as error:
+            say_once(logging.WARNING, f"Datadog's agent could not be reached: {safe_text(error)}; loading goes on")
+
+
+class _Batch:
+    """What one report sends: counts added up by their tags, single values, at most one event."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[tuple[Metric, tuple[str, ...]]] = Counter()
+        self.values: list[tuple[Metric, tuple[str, ...], float]] = []
+        self.event: _Event | None = None
+
+    def add(self, metric: Metric, value: float, **tags: str) -> None:
+        """Add a figure with exactly the tags that the metric documents.
+
+        Raises:
+            ValueError: other tags.
+        """
+        if set(tags) != set(metric.tags):
+            msg = f"metric {metric.name} has the tags {metric.tags}, not {tuple(tags)}"
+            raise ValueError(msg)
+        named = tuple(f"{name}:{tags[name]}" for name in metric.tags)
+        if metric.type == "distribution":
+            self.values.append((metric, named, value))
+        elif value:
+            self.counts[metric, named] += int(value)
+
+
+@dataclass(frozen=True)
+class _Event:
+    """An event; those of one sender are shown as one, by the aggregation key."""
+
+    sender: str
+    title: str
+    text: str
+    alert: Literal["error", "warning"]
+
+    def send(self, client: DogStatsd) -> None:
+        client.event(
+            cut(one_line(self.title), MAX_EVENT // 5),
+            cut(one_line(self.text), MAX_EVENT),
+            alert_type=self.alert,
+            aggregation_key=f"claims_pipeline.{self.sender}",
+            source_type_name="claims_pipeline",
+            tags=[f"sender:{self.sender}"],
+        )
+
+
+def _feed_tags(feed: str) -> dict[str, str]:
+    """Tags of "sender/dataset"; "sender/?", a dump without a contract, is dataset unknown."""
+    sender, _, dataset = feed.partition("/")
+    return {"sender": sender, "dataset": "unknown" if dataset in ("", "?") else dataset}

@@ -1,0 +1,125 @@
+"""Who is told what: metrics always, messages where a person should read them, and never an exception.
+
+Belongs here: the decision which message goes where. Does not belong here: words (`messages`) and protocols (`slack`,
+`datadog`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from claims_pipeline.alerts.datadog import DatadogSink
+from claims_pipeline.alerts.messages import Message, crash_message, digest_message, missing_message, run_message
+from claims_pipeline.alerts.once import say_once
+from claims_pipeline.alerts.slack import Posted, SlackSink
+from claims_pipeline.errors import safe_text
+from claims_pipeline.vocabulary import DumpReport, RunReport
+
+
+@dataclass(frozen=True)
+class Alerts:
+    """Everything that a load, a sensor or the CLI tells people and monitors.
+
+    No method raises, and none takes much longer than `SlackSink`'s patience: what cannot be told is logged once.
+
+    Attributes:
+        slack: the channel; None for none.
+        datadog: the agent; None for none.
+        quiet: no message for a run that went well (the digest tells of it).
+        titles: senders' names for people, by identifier.
+    """
+
+    slack: SlackSink | None
+    datadog: DatadogSink | None
+    quiet: bool = False
+    titles: Mapping[str, str] = field(default_factory=dict)
+
+    def run_ended(self, report: RunReport, previous: Posted | None = None) -> Posted | None:
+        """Tell what a run did: metrics always, a message unless it went well in quiet mode.
+
+        Args:
+            report: the run's report.
+            previous: the run's message, where one exists already: it is updated, even in quiet mode, since it would
+                otherwise stay wrong.
+
+        Returns:
+            The run's message; None where there is none.
+        """
+        with _harmless("a run's metrics"):
+            if self.datadog is not None:
+                self.datadog.run_metrics(report, title=self.titles.get(report.sender))
+        with _harmless("a run's message"):
+            if previous is None and self.quiet and report.outcome == "success":
+                return None
+            return self._tell(run_message(report, title=self.titles.get(report.sender)), previous)
+        return previous
+
+    def crashed(
+        self,
+        *,
+        run_id: str,
+        sender: str,
+        days: Sequence[dt.date],
+        last_step: str = "",
+        run_url: str | None = None,
+        previous: Posted | None = None,
+    ) -> Posted | None:
+        """Tell of a run that was killed, or never started, before it could report; see `crash_message`.
+
+        Returns:
+            The run's message; None where there is none.
+        """
+        with _harmless("a crash's metrics"):
+            if self.datadog is not None:
+                title = f"{self.titles.get(sender, sender)}: the run was killed"
+                text = f"The run ended without a report; last known step: {last_step or 'none'}."
+                self.datadog.run_crashed(sender=sender, title=title, text=text)
+        with _harmless("a crash's message"):
+            message = crash_message(
+                run_id=run_id,
+                sender=sender,
+                days=days,
+                last_step=last_step,
+                run_url=run_url,
+                title=self.titles.get(sender),
+            )
+            return self._tell(message, previous)
+        return previous
+
+    def missing(self, *, feeds: Sequence[str], day: dt.date, due: dt.datetime) -> Posted | None:
+        """Tell that dumps of a delivery day did not arrive; see `missing_message`. Without feeds nothing is said."""
+        if not feeds:
+            return None
+        with _harmless("the metrics of missing dumps"):
+            if self.datadog is not None:
+                self.datadog.dumps_missing(feeds)
+        with _harmless("the message of missing dumps"):
+            return self._tell(missing_message(feeds=feeds, day=day, due=due), None)
+        return None
+
+    def digest(self, *, day: dt.date, dumps: Sequence[DumpReport], missing: Sequence[str] = ()) -> Posted | None:
+        """Post a day's digest; see `digest_message`. A schedule asks for it in quiet mode, a person at any time."""
+        with _harmless("the digest"):
+            return self._tell(digest_message(day=day, dumps=dumps, missing=missing), None)
+        return None
+
+    def _tell(self, message: Message, previous: Posted | None) -> Posted | None:
+        if self.slack is None:
+            return previous
+        if previous is None:
+            return self.slack.post(message)
+        # An update that failed leaves the old message where it is: the next one tries again.
+        return self.slack.update(previous, message) or previous
+
+
+@contextlib.contextmanager
+def _harmless(what: str) -> Iterator[None]:
+    """Log a bug of ours by its class, once, instead of letting it fail the load that it was to tell about."""
+    try:
+        yield
+    except Exception as error:  # broad on purpose: alerting never fails a load (design.md, decision 11)
+        say_once(logging.ERROR, f"Alerting failed to send {what}: {safe_text(error)}; loading goes on")

@@ -1,0 +1,313 @@
+"""The command tree and the commands about dumps: catch-up, status, explain, approve, reject, retry, migrate, keys."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import time
+import uuid
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from claims_pipeline.cli import develop, feeds, local
+from claims_pipeline.cli.output import EXIT_ATTENTION, err, errors_in_one_line, out, print_json, table
+
+if TYPE_CHECKING:
+    from claims_pipeline.feeds import Sender
+    from claims_pipeline.services import Services
+    from claims_pipeline.vocabulary import DumpReport, RunReport
+
+app = typer.Typer(
+    name="claims-pipeline",
+    help="Daily dumps of personal records, from a sender's S3 inbox into protected, explained SQL tables.\n\n"
+    "Without CLAIMS_* settings everything is embedded: a Postgres, an S3 endpoint and fake senders, nothing to start.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # rich tracebacks print the values of local variables
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(local.app, name="local")
+app.add_typer(feeds.app, name="feeds")
+develop.add_to(app)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")]
+File = Annotated[str, typer.Argument(help="File name, whole key, or dump number.", show_default=False)]
+SenderName = Annotated[
+    Optional[str],  # noqa: UP045 - typer reads it
+    typer.Option("--sender", help="Only this sender.", show_default="all"),
+]
+
+
+@app.command("catch-up")
+def catch_up(sender: SenderName = None, as_json: AsJson = False) -> None:
+    """Find and load everything that has arrived, once, and report.
+
+    What a Kubernetes CronJob runs. Exit code 0: all well. 1: something was refused, held, failed or unknown.
+    3: the inbox or the database could not be reached.
+    """
+    with errors_in_one_line():
+        from claims_pipeline import flow as flows
+        from claims_pipeline.orchestration.resources import make_alerts
+        from claims_pipeline.reporting import CLI_RUN, run_report
+
+        services, begun = _services(), time.monotonic()
+        reports = []
+        with Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("rows"),
+            TimeElapsedColumn(),
+            console=err,
+            transient=True,
+        ) as progress:
+            task = progress.add_task("listing the inbox", total=None)
+            for one in _senders(sender):
+                run_id = f"{CLI_RUN}{uuid.uuid4().hex[:16]}"
+                flow = flows.Flow(services, run_id=run_id, progress=lambda rows: progress.advance(task, rows))
+                flows.catch_up(
+                    flow,
+                    one,
+                    each=lambda dump: progress.reset(task, description=dump.key.rpartition("/")[2], total=None),
+                )
+                with services.database() as connection:
+                    report = run_report(
+                        connection,
+                        run_id=run_id,
+                        sender=one.name,
+                        dagster_url=services.settings.dagster_url,
+                        seconds=round(time.monotonic() - begun, 3),
+                    )
+                if report.dumps:
+                    make_alerts(services.settings).run_ended(report)
+                reports.append(report)
+        if as_json:
+            print_json(reports)
+        else:
+            _print_reports(reports)
+        if any(report.outcome != "success" for report in reports):
+            raise typer.Exit(EXIT_ATTENTION)
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """How far every feed is: last day loaded, dumps open, refused and skipped, and whether it is fresh."""
+    with errors_in_one_line():
+        import datetime as dt
+
+        from claims_pipeline import checks
+        from claims_pipeline.feeds import all_feeds
+        from claims_pipeline.flow import Flow
+        from claims_pipeline.warehouse import reports
+
+        services = _services()
+        Flow(services, run_id="status").prepare(all_feeds())
+        now = dt.datetime.now(dt.UTC)
+        with services.database() as connection:
+            found = {line.feed: line for line in reports.feed_status(connection)}
+            quarantined = dict(reports.quarantine_by_feed(connection))
+        lines = []
+        for feed in all_feeds():
+            state = found.pop(feed.name, None) or reports.FeedStatus(feed.name, None, None, 0, 0, 0, 0)
+            fresh = checks.fresh(feed, now=now, last_loaded_day=state.last_loaded_day)
+            lines.append((state, fresh, quarantined.get(feed.name, 0)))
+        if as_json:
+            print_json(
+                [{"status": state, "fresh": fresh, "quarantined": rows} for state, fresh, rows in lines]
+                + [{"status": state} for state in found.values()]
+            )
+            return
+        columns = ["feed", "last day", "loaded at", "loaded", "open", "refused", "skipped", "quarantined", "fresh"]
+        rows = [
+            (
+                s.feed, s.last_loaded_day, s.last_loaded_at, s.dumps_loaded, s.dumps_open, s.dumps_refused,
+                s.dumps_skipped, rows, "yes" if fresh.passed else f"[red]{fresh.figures['days_behind']} days behind[/]",
+            )
+            for s, fresh, rows in lines
+        ]  # fmt: skip
+        rows += [
+            (
+                s.feed,
+                None,
+                None,
+                s.dumps_loaded,
+                s.dumps_open,
+                s.dumps_refused,
+                s.dumps_skipped,
+                0,
+                "[red]no contract[/]",
+            )
+            for s in found.values()
+        ]
+        out.print(table("feeds", columns, rows))
+
+
+@app.command()
+def explain(file: File, as_json: AsJson = False) -> None:
+    """What became of a dump and why: verdict, checks, rows by verdict, quarantine by rule, every load."""
+    with errors_in_one_line():
+        from claims_pipeline.warehouse import ledger, reports
+
+        with _services().database() as connection:
+            dumps = ledger.find(connection, file)
+            if not dumps:
+                err.print(f"No dump is named {file}. `claims-pipeline status` lists feeds; names are case-sensitive.")
+                raise typer.Exit(EXIT_ATTENTION)
+            stories = [
+                (
+                    dump,
+                    reports.dump_report(connection, dump.dump_id)[1],
+                    reports.quarantine_of(connection, dump.dump_id),
+                    reports.loads_of(connection, dump.dump_id),
+                )
+                for dump in dumps
+            ]
+        if as_json:
+            print_json(
+                [
+                    {"dump": dump, "checks": checks, "quarantine": dict(rules), "loads": loads}
+                    for dump, checks, rules, loads in stories
+                ]
+            )
+            return
+        for dump, checks, rules, loads in stories:
+            out.print(f"[bold]{dump.key}[/] (dump {dump.dump_id} of {dump.feed})", highlight=False)
+            verdict = f", verdict [bold]{dump.verdict}[/]" if dump.verdict else ""
+            again = f" (see dump {dump.same_as})" if dump.same_as else ""
+            out.print(f"  status [bold]{dump.status}[/]{verdict}{again}. {dump.reason}", highlight=False)
+            out.print(
+                f"  delivery day {dump.delivery_day}, stamp {dump.stamp:%Y-%m-%d %H:%M:%S}Z, {dump.size_bytes:,} bytes"
+            )
+            out.print(f"  arrived {dump.arrived_at:%Y-%m-%d %H:%M:%S}Z, SHA-256 {dump.sha256 or '-'}")
+            out.print(f"  archived as {dump.archive_key or '-'}", highlight=False)
+            if checks:
+                rows = [(c.name, "passed" if c.passed else f"[red]{c.severity}[/]", c.summary) for c in checks]
+                out.print(table("checks", ["check", "result", "figures"], rows))
+            if dump.validation and dump.validation["issues"]:
+                issues = sorted(dump.validation["issues"].items(), key=lambda item: -item[1])
+                out.print(table("issues (rows were loaded)", ["rule", "rows"], issues))
+            if rules:
+                out.print(table("in quarantine", ["rule", "rows"], rules))
+            if loads:
+                names = [n for n in loads[0] if n.startswith("rows_")]
+                titles = ["load", "kind", "finished", *(n.removeprefix("rows_") for n in names), "run"]
+                audit = [
+                    (load["load_id"], load["kind"], load["finished_at"], *(load[n] for n in names), load["run_id"][:12])
+                    for load in loads
+                ]
+                out.print(table("loads", titles, audit))
+
+
+@app.command()
+def approve(file: File) -> None:
+    """Release a held dump: the next run loads it, whatever its budget."""
+    _decide(file, "approve")
+
+
+@app.command()
+def reject(file: File) -> None:
+    """Refuse a held dump for good."""
+    _decide(file, "reject")
+
+
+@app.command()
+def retry(file: File) -> None:
+    """Give a failed dump another chance; the sensor or `catch-up` takes it up."""
+    _decide(file, "retry")
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to this version: ops schema and the tables of all contracts. Run as the owner; idempotent."""
+    with errors_in_one_line():
+        from claims_pipeline.feeds import all_feeds
+        from claims_pipeline.warehouse.migrate import migrate as run_migrations
+
+        with _services().database() as connection:
+            changes = run_migrations(connection, all_feeds())
+        for change in changes or ["the database is up to date"]:
+            out.print(change, highlight=False)
+
+
+@app.command()
+def keys() -> None:
+    """Print fresh keys for CLAIMS_TOKEN_KEYS and CLAIMS_QUARANTINE_KEYS. Keep them in a secret store: lost is lost."""
+    from claims_pipeline.frames import make_key_ring
+
+    for name in ("CLAIMS_TOKEN_KEYS", "CLAIMS_QUARANTINE_KEYS"):
+        typer.echo(f"{name}={make_key_ring()}")
+
+
+def _services() -> Services:
+    from claims_pipeline.services import Services
+    from claims_pipeline.settings import get_settings
+
+    return Services(get_settings())
+
+
+def _senders(name: str | None) -> list[Sender]:
+    from claims_pipeline.errors import ClaimsPipelineError
+    from claims_pipeline.feeds import all_senders
+
+    found = [sender for sender in all_senders() if name in (None, sender.name)]
+    if not found:
+        known = ", ".join(sender.name for sender in all_senders())
+        raise ClaimsPipelineError(f"no sender is named {name!r}; known: {known}")
+    return found
+
+
+def _decide(file: str, what: str) -> None:
+    with errors_in_one_line():
+        from claims_pipeline.errors import ClaimsPipelineError
+        from claims_pipeline.vocabulary import DumpStatus, DumpVerdict
+        from claims_pipeline.warehouse import ledger
+
+        who = os.environ.get("CLAIMS_ACTOR") or getpass.getuser()
+        with _services().database() as connection:
+            dumps = ledger.find(connection, file)
+            wanted = [
+                dump
+                for dump in dumps
+                if (dump.status is DumpStatus.FAILED if what == "retry" else dump.verdict is DumpVerdict.HELD)
+            ]
+            if len(wanted) != 1:
+                state = "failed" if what == "retry" else "held"
+                raise ClaimsPipelineError(
+                    f"{len(dumps)} dumps are named {file}, {len(wanted)} of them {state}: "
+                    "give the number of one dump, as `claims-pipeline explain` shows it"
+                )
+            dump = wanted[0]
+            if what == "retry":
+                ledger.reopen(connection, dump.dump_id)
+            elif what == "approve":
+                ledger.approve(connection, dump.dump_id, who)
+            else:
+                ledger.reject(connection, dump.dump_id, who)
+            after = ledger.get(connection, dump.dump_id)
+        out.print(f"dump {after.dump_id} {after.key}: {after.status} {after.reason}", highlight=False)
+
+
+def _numbers(dump: DumpReport, names: Sequence[str]) -> list[int]:
+    return [dump.rows.as_dict()[name] for name in names]
+
+
+def _print_reports(reports: Sequence[RunReport]) -> None:
+    for report in reports:
+        if not report.dumps:
+            out.print(f"{report.sender}: nothing new.")
+            continue
+        names = ("read", "inserted", "updated", "unchanged", "stale", "duplicate", "filtered", "quarantined", "deleted")
+        rows = [
+            (dump.file.rpartition("/")[2], str(dump.verdict or "-"), str(dump.status), *_numbers(dump, names))
+            for dump in report.dumps
+        ]
+        out.print(table(f"{report.sender}: {report.outcome}", ["file", "verdict", "status", *names], rows))
+        for dump in report.dumps:
+            if dump.reason:
+                out.print(f"  {dump.file.rpartition('/')[2]}: {dump.reason}", highlight=False)
+        for feed, check in report.failed_checks:
+            out.print(f"  [red]{check.name}[/] of {feed}: {check.summary}", highlight=False)
+        out.print(f"  {report.rows.read:,} rows in {report.seconds:.1f} s")

@@ -1,0 +1,132 @@
+"""`claims-pipeline demo` and the fake sender's writing: the whole way on one machine, shown as it happens.
+
+Belongs here: what a newcomer sees. Does not belong here: anything the product needs to run; the demo uses the real
+inbox, sensor decision, Dagster runs and tables.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import time
+from pathlib import Path
+
+import dagster as dg
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from claims_pipeline.cli.dev import dagster_environment
+from claims_pipeline.cli.output import err, out, table
+from claims_pipeline.definitions import build_definitions
+from claims_pipeline.feeds import all_feeds, feeds_of
+from claims_pipeline.feeds.va_form526 import SENDER
+from claims_pipeline.flow import Flow
+from claims_pipeline.landing.s3 import ensure_bucket
+from claims_pipeline.local.fake_sender import Manifest, Plan, PlantedVerdict, folder_sink, generate, s3_sink
+from claims_pipeline.local.fake_sender import Progress as Written
+from claims_pipeline.orchestration.resources import InboxS3, PipelineResource
+from claims_pipeline.orchestration.sensors import look
+from claims_pipeline.services import Services
+from claims_pipeline.settings import get_settings
+from claims_pipeline.warehouse import reports
+
+_QUESTION = """
+select s.submit_endpoint as endpoint, count(*) as submissions, count(s.submitted_claim_id) as with_claim,
+       sum(s.disability_count) as contentions, count(distinct s.person_key) as people
+from va_form526.form526_submissions s group by 1 order by 2 desc
+"""
+
+
+def write_dumps(
+    *, first: dt.date, days: int, rows: int, seed: int, dirt: float, folder: Path | None = None
+) -> Manifest:
+    """Write fake dumps into the inbox, or into a folder, showing progress."""
+    plan = Plan(first=first, days=days, rows=rows, seed=seed, dirt=dirt)
+    services = Services(get_settings())
+    if folder is not None:
+        sink = folder_sink(folder)
+    else:
+        if services.embedded_s3:
+            ensure_bucket(services.s3, services.settings.inbox_bucket)
+        sink = s3_sink(services.s3, services.settings.inbox_bucket)
+    with _spinner() as progress:
+        task = progress.add_task("writing dumps", total=None)
+
+        def show(now: Written) -> None:
+            progress.update(task, description=f"{now.key.rpartition('/')[2]}: {now.rows:,} rows, {now.bytes:,} bytes")
+
+        return generate(plan, sink, progress=show)
+
+
+def run_demo(*, first: dt.date, days: int, rows: int) -> None:
+    """A week of dumps: inbox -> sensor -> Dagster runs -> tables -> a query."""
+    begun = time.monotonic()
+    settings = get_settings()
+    os.environ.update(dagster_environment())
+
+    _step(1, "The embedded Postgres and S3 start")
+    services = Services(settings)
+    Flow(services, run_id="demo").prepare(all_feeds())
+    out.print(f"   inbox s3://{settings.inbox_bucket}, archive s3://{settings.archive_bucket}")
+
+    _step(2, f"The sender drops {days} days of dumps, {rows:,} new claims a day, 2 % of the rows spoilt on purpose")
+    manifest = write_dumps(first=first, days=days, rows=rows, seed=526, dirt=0.02)
+    total = sum(dump.rows for dump in manifest.dumps)
+    out.print(f"   {len(manifest.dumps)} dumps, {total:,} rows, {sum(d.bytes for d in manifest.dumps):,} bytes")
+
+    _step(3, "The sensor looks into the inbox and asks Dagster for runs")
+    s3 = InboxS3()
+    pipeline = PipelineResource(s3=s3)
+    with dg.DagsterInstance.get() as instance:
+        requests, found, _ = look(instance, pipeline, SENDER)
+        out.print(f"   listed {found.listed}, new {found.new}, runs asked for: {len(requests)}")
+        _step(4, "Dagster archives, validates and loads: raw -> validated -> table")
+        job = build_definitions().resolve_implicit_global_asset_job_def()
+        failed = 0
+        for request in requests:
+            keys = list(request.asset_selection or ())
+            with _spinner() as progress:
+                progress.add_task(f"{len(keys)} assets, {request.tags['dagster/asset_partition_range_start']} and on")
+                result = job.execute_in_process(
+                    instance=instance, asset_selection=keys, tags=request.tags, raise_on_error=False
+                )
+            failed += not result.success
+            out.print(f"   run {result.run_id}: {'succeeded' if result.success else '[red]failed[/]'}", highlight=False)
+
+    _step(5, "What is in the tables, and what was found of what was planted")
+    _show(services, manifest)
+    out.print(f"\nDone in {time.monotonic() - begun:.0f} s. Go on with:", highlight=False)
+    out.print("  make dev                      the same in the Dagster UI, with sensor and schedules running")
+    out.print("  claims-pipeline status        how far every feed is")
+    out.print("  claims-pipeline explain 1     what became of one dump")
+    out.print("  claims-pipeline local up      how to reach the database with psql or a BI tool")
+    if failed:
+        raise SystemExit(1)
+
+
+def _show(services: Services, manifest: Manifest) -> None:
+    with services.database() as connection:
+        lines = []
+        for feed in feeds_of(SENDER.name):
+            held = connection.execute(
+                "select count(*) filter (where resolved_at is null) from ops.quarantine where feed = %s", [feed.name]
+            ).fetchone()
+            planted = sum(
+                sum(dump.count(PlantedVerdict.QUARANTINED).values())
+                for dump in manifest.dumps
+                if dump.dataset == feed.dataset
+            )
+            rows = reports.table_rows(connection, feed)
+            lines.append((feed.dataset, rows, held[0] if held else 0, planted))
+        out.print(table("tables of va_form526", ["table", "rows", "in quarantine", "rows spoilt"], lines))
+        answer = connection.execute(_QUESTION)
+        names = [column.name for column in answer.description or ()]
+        out.print(f"[dim]{_QUESTION.strip()}[/]", highlight=False)
+        out.print(table("", names, answer.fetchall()))
+
+
+def _step(number: int, text: str) -> None:
+    out.print(f"[bold]{number}. {text}[/]")
+
+
+def _spinner() -> Progress:
+    return Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=err, transient=True)

@@ -1,0 +1,66 @@
+"""`claims-pipeline feeds`: the data dictionary, from the contracts."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from claims_pipeline.cli.output import EXIT_ATTENTION, err, errors_in_one_line, out, print_json, table
+
+app = typer.Typer(help="What arrives: the contracts, as a data dictionary.", no_args_is_help=True)
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+@app.command("list")
+def list_feeds(as_json: AsJson = False) -> None:
+    """Every feed: key, version column, number of columns, what it is."""
+    with errors_in_one_line():
+        from claims_pipeline.feeds import all_feeds
+
+        if as_json:
+            print_json([feed.describe() for feed in all_feeds()])
+            return
+        rows = [
+            (f.name, ", ".join(f.key), f.version or "(stamp of the dump)", len(f.columns), len(f.stored), f.title)
+            for f in all_feeds()
+        ]
+        out.print(table("feeds", ["feed", "key", "version", "columns", "stored", "what it is"], rows))
+
+
+@app.command()
+def show(
+    feed: Annotated[str, typer.Argument(help='The feed, "sender/dataset".', show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """A feed's dictionary: every column, its type, rules, class of personal data, treatment, and the stored columns."""
+    with errors_in_one_line():
+        from claims_pipeline.feeds import feed_named
+        from claims_pipeline.feeds.contract import treatment_text
+        from claims_pipeline.warehouse.ddl import sql_type
+
+        try:
+            found = feed_named(feed)
+        except KeyError as error:
+            err.print(str(error.args[0]))
+            raise typer.Exit(EXIT_ATTENTION) from None
+        if as_json:
+            print_json(found.describe())
+            return
+        out.print(f"[bold]{found.name}[/]: {found.title}", highlight=False)
+        out.print(
+            f"contract {found.fingerprint[:12]}, key ({', '.join(found.key)}), table {found.sender.name}.{found.dataset}"
+        )
+        titles = ["delivered", "type", "class", "treatment", "stored as", "meaning"]
+        rows = [
+            (
+                c.name + ("" if c.nullable else " *"),
+                str(c.arrow),
+                c.facts.pii.name.lower(),
+                treatment_text(c.facts.treatment),
+                ", ".join(f"{s.name} {sql_type(s.arrow)}" for s in c.stored) or "-",
+                c.description,
+            )
+            for c in found.columns
+        ]
+        out.print(table("columns (* never NULL)", titles, rows))

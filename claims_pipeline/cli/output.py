@@ -1,0 +1,89 @@
+"""What commands print: tables for people, JSON for programs, and errors in one line.
+
+Belongs here: formatting that more than one command uses. No value of a record is ever printed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import enum
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from claims_pipeline.errors import ClaimsPipelineError, Transient, safe_text, whereabouts
+
+out = Console()
+err = Console(stderr=True)
+
+EXIT_ATTENTION = 1
+"""Everything ran, but a dump was refused, held, failed or unknown, or a check failed."""
+EXIT_ERROR = 3
+"""It could not run: settings, database or S3."""
+
+
+def to_json(value: object) -> object:
+    """Dataclasses, dates and enums as plain JSON values."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, dt.date | dt.datetime):
+        return value.isoformat()
+    if isinstance(value, dict):
+        return {str(key): to_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [to_json(item) for item in value]
+    return value
+
+
+def print_json(value: object) -> None:
+    """Write a value as JSON to standard output."""
+    sys.stdout.write(json.dumps(to_json(value), indent=2) + "\n")
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+    """A table; numbers are right-aligned with thousands separated, None is a dash."""
+    made = Table(title=title, title_justify="left", header_style="bold", title_style="bold")
+    numeric = [bool(rows) and all(isinstance(row[i], int | None) for row in rows) for i in range(len(columns))]
+    for name, right in zip(columns, numeric, strict=True):
+        made.add_column(name, justify="right" if right else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*(_cell(value) for value in row))
+    return made
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, dt.datetime):
+        return value.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    return str(value)
+
+
+@contextmanager
+def errors_in_one_line() -> Iterator[None]:
+    """End a command with one line and exit code 3 instead of a traceback, whose text might quote a record."""
+    try:
+        yield
+    except (typer.Exit, typer.Abort):
+        raise
+    except Transient as error:
+        err.print(f"[red]Not reachable:[/] {error}", highlight=False)
+        raise typer.Exit(EXIT_ERROR) from None
+    except ClaimsPipelineError as error:
+        err.print(f"[red]Error:[/] {error}", highlight=False)
+        raise typer.Exit(EXIT_ERROR) from None
+    except Exception as error:
+        err.print(f"[red]Defect:[/] {safe_text(error)} at {whereabouts(error)}", highlight=False)
+        raise typer.Exit(EXIT_ERROR) from None

@@ -1,0 +1,79 @@
+"""Resources: S3 through dagster-aws, and `pipeline`, which hands out the flow of a run and the alerts.
+
+Belongs here: turning settings into Dagster resources, with nothing connected before first use. Does not belong here:
+the plain objects behind them (`services`, `flow`, `alerts`), which know nothing of Dagster.
+"""
+
+from typing import TYPE_CHECKING
+
+import dagster as dg
+from dagster_aws.s3 import S3Resource
+
+from claims_pipeline.alerts import Alerts, DatadogSink, SlackSink
+from claims_pipeline.feeds import all_senders
+from claims_pipeline.flow import Flow
+from claims_pipeline.services import Services
+from claims_pipeline.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+class InboxS3(S3Resource):
+    """dagster-aws' S3 resource; what its configuration leaves open comes from the `CLAIMS_S3_*` settings.
+
+    The embedded endpoint's port is only known once it runs, so the settings are asked when a client is made.
+    """
+
+    def get_client(self) -> "S3Client":
+        """A boto3 client for the inbox and the archive."""
+        access = Services(get_settings()).s3_access
+        resource = S3Resource(
+            endpoint_url=self.endpoint_url or access.endpoint_url,
+            region_name=self.region_name or access.region,
+            aws_access_key_id=self.aws_access_key_id or access.access_key_id,
+            aws_secret_access_key=self.aws_secret_access_key or access.secret_access_key,
+            max_attempts=self.max_attempts,
+            profile_name=self.profile_name,
+            use_ssl=self.use_ssl,
+            verify=self.verify,
+        )
+        client: S3Client = resource.get_client()
+        return client
+
+
+class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # generic only for its own type checker
+    """Everything that a step needs, made from the settings when it is first asked for."""
+
+    s3: dg.ResourceDependency[InboxS3]
+
+    @property
+    def settings(self) -> Settings:
+        """The process's settings."""
+        return get_settings()
+
+    @property
+    def services(self) -> Services:
+        """Database, S3 and keys."""
+        return Services(self.settings, s3_client=self.s3.get_client)
+
+    def flow(self, run_id: str) -> Flow:
+        """The steps, noted under a run."""
+        return Flow(self.services, run_id=run_id)
+
+    def alerts(self) -> Alerts:
+        """Slack and Datadog, each only where it is configured."""
+        return make_alerts(self.settings)
+
+
+def make_alerts(settings: Settings) -> Alerts:
+    """Alerts as the settings say; without a token or host the sinks say so once and stay silent."""
+    token = settings.slack_token.get_secret_value() if settings.slack_token else None
+    return Alerts(
+        slack=SlackSink(token, settings.slack_channel, base_url=settings.slack_base_url),
+        datadog=DatadogSink(
+            settings.datadog_statsd_host, settings.datadog_statsd_port, tags=[f"env:{settings.datadog_env}"]
+        ),
+        quiet=settings.slack_quiet,
+        titles={sender.name: sender.title for sender in all_senders()},
+    )

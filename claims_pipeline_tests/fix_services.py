@@ -1,0 +1,98 @@
+"""Fixtures: the embedded Postgres and S3, once per test session, for all xdist workers together.
+
+Belongs here: `services`, and what a test gets of its own in them. Does not belong here: contents.
+
+They go when the test session's first process is gone, by whatever death: a watcher waits for that (`python -m` this).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from claims_pipeline.local import LocalServices, ensure_bucket, ensure_up, reset, s3_client
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+_WATCH_SECONDS = 0.25
+
+
+@pytest.fixture(scope="session")
+def services(tmp_path_factory: pytest.TempPathFactory) -> LocalServices:
+    """Both embedded services, empty at the start of the session. Postgres does not wait for the disk."""
+    folder, session_pid = tmp_path_factory.getbasetemp(), os.getpid()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder, session_pid = folder.parent, os.getppid()
+    state_dir = folder / "services"
+    _watch(state_dir, session_pid)
+    return ensure_up(state_dir, durable=False)
+
+
+@pytest.fixture
+def database_url(services: LocalServices) -> Iterator[str]:
+    """URL of an empty database of the test's own, user a superuser. Roles are shared by all databases of a session."""
+    name = f"t_{secrets.token_hex(8)}"
+    with psycopg.connect(services.database_url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    yield f"{services.database_url.rpartition('/')[0]}/{name}"
+    with psycopg.connect(services.database_url, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@pytest.fixture(scope="session")
+def s3(services: LocalServices) -> S3Client:
+    """A boto3 client of the embedded S3."""
+    return s3_client(services.s3)
+
+
+@pytest.fixture
+def bucket(s3: S3Client) -> str:
+    """Name of an empty bucket of the test's own."""
+    name = f"t-{secrets.token_hex(8)}"
+    ensure_bucket(s3, name)
+    return name
+
+
+def _watch(state_dir: Path, session_pid: int) -> None:
+    try:
+        state_dir.mkdir()
+    except FileExistsError:
+        return  # another worker of the session was first
+    subprocess.Popen(
+        [sys.executable, "-m", __name__, str(session_pid), str(state_dir)],
+        cwd=Path(__file__).parent.parent,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def _wait_and_reset(session_pid: int, state_dir: Path) -> None:
+    while _lives(session_pid):
+        time.sleep(_WATCH_SECONDS)
+    reset(state_dir)
+    shutil.rmtree(state_dir)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    _wait_and_reset(int(sys.argv[1]), Path(sys.argv[2]))
