@@ -64,3 +64,20 @@ class Settings(BaseSettings):
 def get_settings() -> Settings:
     """The process's settings, read once."""
     return Settings()
+
+
+def example() -> str:
+    """The text of `.env.example`: every variable, its meaning and default, commented out."""
+    lines = ["# Settings of claims_pipeline. Copy to .env and change; without any, everything is embedded.", ""]
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        if isinstance(default, Path) and default.is_relative_to(PROJECT_ROOT):
+            default = default.relative_to(PROJECT_ROOT)
+        lines += [f"# {field.description}", f"#CLAIMS_{name.upper()}={'' if default is None else default}", ""]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(example())

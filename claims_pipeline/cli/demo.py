@@ -87,7 +87,11 @@ def run_demo(*, first: dt.date, days: int, rows: int) -> None:
             with _spinner() as progress:
                 progress.add_task(f"{len(keys)} assets, {request.tags['dagster/asset_partition_range_start']} and on")
                 result = job.execute_in_process(
-                    instance=instance, asset_selection=keys, tags=request.tags, raise_on_error=False
+                    instance=instance,
+                    asset_selection=keys,
+                    tags=request.tags,
+                    raise_on_error=False,
+                    run_config={"loggers": {"console": {"config": {"log_level": "WARNING"}}}},
                 )
             failed += not result.success
             out.print(f"   run {result.run_id}: {'succeeded' if result.success else '[red]failed[/]'}", highlight=False)

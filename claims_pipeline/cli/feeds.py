@@ -48,9 +48,8 @@ def show(
             print_json(found.describe())
             return
         out.print(f"[bold]{found.name}[/]: {found.title}", highlight=False)
-        out.print(
-            f"contract {found.fingerprint[:12]}, key ({', '.join(found.key)}), table {found.sender.name}.{found.dataset}"
-        )
+        out.print(f"contract {found.fingerprint[:12]}, key ({', '.join(found.key)})", highlight=False)
+        out.print(f"table {found.sender.name}.{found.dataset}", highlight=False)
         titles = ["delivered", "type", "class", "treatment", "stored as", "meaning"]
         rows = [
             (

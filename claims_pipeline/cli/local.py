@@ -53,7 +53,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for 
         if as_json:
             print_json(found)
             return
-        rows = [(s.name, s.running, s.pid, s.url, s.version, s.size_bytes, str(s.folder)) for s in found]
+        rows = [(s.name, s.running, s.pid, s.url, s.version, s.bytes_on_disk, str(s.folder)) for s in found]
         out.print(table("embedded parts", ["name", "running", "pid", "url", "version", "bytes", "folder"], rows))
 
 

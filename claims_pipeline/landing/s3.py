@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, BinaryIO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 from boto3.exceptions import S3UploadFailedError
 from boto3.s3.transfer import TransferConfig
@@ -190,7 +190,9 @@ def open_object(client: S3Client, *, bucket: str, key: str) -> Iterator[BinaryIO
     what = f"reading s3://{bucket}/{key}"
     with s3_errors(what):
         response = client.get_object(Bucket=bucket, Key=key)
-    stream: BinaryIO = io.BufferedReader(_ObjectStream(response["Body"], response["ContentLength"], what), buffer_size=_MIB)
+    stream: BinaryIO = io.BufferedReader(
+        _ObjectStream(response["Body"], response["ContentLength"], what), buffer_size=_MIB
+    )
     try:
         yield stream
     finally:

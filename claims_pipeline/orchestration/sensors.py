@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 
 from claims_pipeline import checks
-from claims_pipeline.feeds import Feed, Sender, all_senders, feed_named, feeds_of
+from claims_pipeline.feeds import Feed, Sender, all_feeds, all_senders, feed_named, feeds_of
 from claims_pipeline.flow import Discovery
 from claims_pipeline.orchestration.arrivals import Decision, RunPlan, decide
 from claims_pipeline.orchestration.keys import REQUEST_TAG, SENDER_TAG, feed_keys, table_key
@@ -196,7 +196,13 @@ def digest_schedule() -> dg.ScheduleDefinition:
         now = context.scheduled_execution_time
         with pipeline.services.database() as connection:
             settled = [dump for dump, _ in reports.settled_since(connection, now - dt.timedelta(days=1))]
-        pipeline.alerts().digest(day=now.date(), dumps=settled)
+            absent = [
+                feed.name
+                for feed in all_feeds()
+                if (last := checks.days_due(feed, now=now, lookback=1))
+                and not reports.days_with_dumps(connection, feed.sender.name, feed.dataset, last[0])
+            ]
+        pipeline.alerts().digest(day=now.date(), dumps=settled, missing=absent)
         return dg.SkipReason(f"digest sent: {len(settled)} dumps")
 
     return digest
@@ -226,11 +232,12 @@ def killed_runs_sensor() -> dg.SensorDefinition:
             return
         stats = context.instance.get_run_step_stats(run.run_id)
         last = max(stats, key=lambda s: s.start_time or 0.0).step_key if stats else ""
-        days = [run.tags[tag] for tag in _DAY_TAGS if tag in run.tags]
+        ends = sorted(dt.date.fromisoformat(run.tags[tag]) for tag in _DAY_TAGS if tag in run.tags)
+        days = [ends[0] + dt.timedelta(days=n) for n in range((ends[-1] - ends[0]).days + 1)] if ends else []
         posted = pipeline.alerts().crashed(
             run_id=run.run_id,
             sender=sender,
-            days=sorted({dt.date.fromisoformat(day) for day in days}),
+            days=days,
             last_step=last,
             run_url=run_url(pipeline.settings.dagster_url, run.run_id),
         )

@@ -41,7 +41,9 @@ from claims_pipeline.frames import KeyRing, Keys, Validation, make_key_ring, uns
 
 relaxed = settings(deadline=None, max_examples=60)
 
-CLINIC = Sender(name="clinic", title="A clinic", timezone="Pacific/Auckland", prefix="clinic/", start=dt.date(2024, 1, 1))
+CLINIC = Sender(
+    name="clinic", title="A clinic", timezone="Pacific/Auckland", prefix="clinic/", start=dt.date(2024, 1, 1)
+)
 KEYS = Keys(token=KeyRing.parse(make_key_ring()), quarantine=KeyRing.parse(make_key_ring()))
 STAMP = dt.datetime(2026, 5, 1, 12, tzinfo=dt.UTC)
 DAY = dt.date(2026, 5, 1)
@@ -55,7 +57,7 @@ class Visits(FeedModel):
     is_open: Boolean = column("Open", required=True, nullable=False)
     seen_at: Timestamp = column("Seen at", required=True, max_ahead=dt.timedelta(hours=1))
     changed_at: Timestamp = column("Changed at", hashed=False)
-    day: Date = column("Day", ge=pd.Timestamp("1900-01-01"))
+    day: Date = column("Day", ge=dt.date(1900, 1, 1))
     price: Money = column("Price")
     room: SmallInt = column("Room", in_range={"min_value": 0, "max_value": 150}, aliases=["room_no"])
     floor: Integer = column("Floor")

@@ -114,7 +114,8 @@ def test_every_february_of_400_years_ends_when_the_calendar_says() -> None:
 
 def timestamp_oracle(text: str) -> Any:
     match = re.fullmatch(
-        r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,6}))?( UTC|Z|[+-][0-9:]+)?", text
+        r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,6}))?( UTC|Z|[+-][0-9:]+)?",
+        text,
     )
     if match is None or date_oracle(match[1]) == BAD:
         return BAD
@@ -135,7 +136,9 @@ def timestamp_oracle(text: str) -> Any:
         return BAD
 
 
-zones = st.sampled_from(["", " UTC", "Z", "+00:00", "-05:00", "+0000", "+1345", "-03", "+24:00", "+05:60", "z", " +00:00"])
+zones = st.sampled_from(
+    ["", " UTC", "Z", "+00:00", "-05:00", "+0000", "+1345", "-03", "+24:00", "+05:60", "z", " +00:00"]
+)
 moment_like = st.tuples(
     st.one_of(day_like, st.dates().map(str)),
     st.sampled_from([" ", "T", "  ", ""]),
@@ -158,7 +161,9 @@ def certain(text: str | None) -> bool:
 @given(some(moment_like, noise).map(lambda texts: [t for t in texts if certain(t)]))
 @example(["2020-06-03 17:47:50 UTC", "2024-09-03 17:47:50.123456", "2015-08-28T19:53:45+00:00"])
 @example(["2021-08-01T10:00:00Z", "2021-08-01T10:00:00.123Z", "2021-08-01 10:00:00-05:00", None])
-@example(["2021-08-01", "2021-08-01 10:00", "2021-08-01 24:00:00Z", "2021-08-01 23:59:60Z", "2021-08-01 10:00:00.1234567Z"])
+@example(
+    ["2021-08-01", "2021-08-01 10:00", "2021-08-01 24:00:00Z", "2021-08-01 23:59:60Z", "2021-08-01 10:00:00.1234567Z"]
+)
 @example(["0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00", "0000-01-01T00:00:00Z"])
 def test_time_stamps_in_all_forms_become_utc(texts: list[str | None]) -> None:
     agrees(lambda text: cast.to_timestamp(text, AUCKLAND), timestamp_oracle, texts)

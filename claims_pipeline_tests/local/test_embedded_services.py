@@ -19,6 +19,7 @@ import pytest
 
 from claims_pipeline.errors import SettingsError
 from claims_pipeline.local import (
+    LocalServiceError,
     LocalServices,
     down,
     ensure_bucket,

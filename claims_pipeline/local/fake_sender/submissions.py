@@ -85,7 +85,7 @@ class Submissions(Dataset):
             (own.n >= rows_per_day)
             & (self.drawn(self.rows(other, first)) == CLEAN)
             & ~self.life.other_form(other)
-            & self.life.has_claim(other, first)
+            & (self.life.has_claim(other, first) | (rule[sharing] == self.rule("unique.saved_claim_id")))
             & ~self.life.delivered_on(other, today)
         )
         return fits

@@ -1,0 +1,72 @@
+# claims_pipeline: `make help` lists the targets. Each installs what it needs.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
+	>/dev/null 2>&1 && { echo $$p; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+# Tests, two at a time: the machines that run them have two cores.
+JOBS ?= 2
+
+.PHONY: help install demo dev test test-ui lint format bench lock env-example chromium clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "claims_pipeline needs Python 3.11 or 3.12"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing what requirements.lock lists, by hash, into $(VENV) ..."
+	@# uv installs in seconds where pip takes a minute; where it cannot be had, pip does the same.
+	@if $(BIN)/python -m pip install --quiet --disable-pip-version-check uv && \
+	    UV_LINK_MODE=copy $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock; then :; \
+	else $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock; fi
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+install: $(INSTALLED) ## Install into .venv, by hash
+
+demo: $(INSTALLED) ## A week of fake dumps from an S3 inbox through Dagster into tables, then a query
+	@$(BIN)/claims-pipeline demo
+
+dev: $(INSTALLED) ## The Dagster UI and daemon on http://127.0.0.1:3000
+	@$(BIN)/claims-pipeline dev
+
+test: $(INSTALLED) ## All tests but those in a browser; real Postgres, S3 and Dagster
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not ui"
+
+test-ui: $(INSTALLED) chromium ## Tests in a real Chromium
+	@$(BIN)/python -m pytest -m ui
+
+chromium:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || { \
+	  if command -v apt-get >/dev/null; then \
+	    SUDO=$$([ $$(id -u) = 0 ] || echo sudo); \
+	    $$SUDO apt-get update -qq && $$SUDO apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
+	  elif command -v brew >/dev/null; then brew install --cask --quiet chromium; \
+	  else echo "Install a Chromium, then run this again"; exit 1; fi; }
+
+lint: $(INSTALLED) ## ruff (style, docstrings, annotations, security) and mypy --strict
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(INSTALLED) ## Rewrite what ruff can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(INSTALLED) ## Rows per second and peak memory of one dump, as a ratio to psql \copy in the same run
+	@$(BIN)/python -m claims_pipeline_tests.benchmarks
+
+lock: ## Renew requirements.lock from pyproject.toml
+	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url \
+	  --python-version 3.11 --upgrade --quiet --custom-compile-command "make lock" -o requirements.lock
+
+env-example: $(INSTALLED) ## Write .env.example from the settings
+	@$(BIN)/python -m claims_pipeline.settings > .env.example
+
+clean: ## Stop the embedded parts and delete .venv and .local
+	@test ! -x $(BIN)/claims-pipeline || $(BIN)/claims-pipeline local reset --yes
+	@rm -rf $(VENV) .local
