@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 import psycopg
 import pyarrow
@@ -48,14 +49,14 @@ class Discovery:
         listed: objects under the sender's prefix.
         ignored: of these, no dumps by rule (half-written, markers).
         new: dumps that the ledger had not seen.
-        unknown: of these, dumps that no contract knows.
+        strange: of these, dumps that no run can take: without a contract, or with an impossible delivery day.
         open: dumps with work left, oldest first.
     """
 
     listed: int
     ignored: int
     new: int
-    unknown: tuple[Dump, ...]
+    strange: tuple[Dump, ...]
     open: tuple[Dump, ...]
 
 
@@ -114,9 +115,11 @@ class Flow:
                 dumps = [item for item in page if not names.is_ignored(sender, item.key)]
                 ignored += len(page) - len(dumps)
                 new += ledger.register(connection, [_arrival(sender, feeds, item) for item in dumps])
+            misdated = [_refuse_misdated(connection, dump, sender) for dump in new if dump.is_open]
             open_ = ledger.open_dumps(connection, sender.name)
-        unknown = tuple(dump for dump in new if dump.verdict is DumpVerdict.UNKNOWN)
-        return Discovery(listed, ignored, len(new), unknown, tuple(open_))
+        strange = [dump for dump in new if dump.verdict is DumpVerdict.UNKNOWN]
+        strange += [dump for dump in misdated if dump is not None]
+        return Discovery(listed, ignored, len(new), tuple(strange), tuple(open_))
 
     def _recognise_unknown(self, connection: psycopg.Connection, sender: Sender, feeds: Sequence[Feed]) -> None:
         for dump in ledger.unknown_dumps(connection, sender.name):
@@ -347,6 +350,19 @@ def _arrival(sender: Sender, feeds: Sequence[Feed], item: s3.ListedObject) -> Ar
     )
 
 
+def _refuse_misdated(connection: psycopg.Connection, dump: Dump, sender: Sender) -> Dump | None:
+    """Refuse a dump whose name says a day that has no partition: before the sender's first, or in the future."""
+    today = dt.datetime.now(ZoneInfo(sender.timezone)).date()
+    if dump.delivery_day < sender.start:
+        reason = f"its delivery day is before {sender.start}, the sender's first (Sender.start)"
+    elif dump.delivery_day > today:
+        reason = f"its delivery day is in the future; `claims-pipeline retry {dump.dump_id}` takes it on that day"
+    else:
+        return None
+    ledger.settle(connection, dump.dump_id, DumpStatus.REFUSED, reason=reason)
+    return ledger.get(connection, dump.dump_id)
+
+
 def _compression(key: str) -> Literal["gzip"] | None:
     return "gzip" if key.endswith(".gz") else None
 
@@ -374,7 +390,7 @@ def catch_up(flow: Flow, sender: Sender, *, each: Callable[[Dump], None] | None 
     feeds = {feed.dataset: feed for feed in feeds_of(sender.name)}
     flow.prepare(list(feeds.values()))
     found = _patiently(flow.discover, sender)
-    done = list(found.unknown)
+    done = list(found.strange)
     for dump in found.open:
         if each:
             each(dump)

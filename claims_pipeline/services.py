@@ -87,6 +87,8 @@ class Services:
         """The S3 client, made once."""
         if self._s3_client is not None:
             return self._s3_client()
+        if self.embedded_s3:
+            return local.s3_client(local.ensure_s3(self.settings.state_dir))
         import boto3
         from botocore.config import Config
 

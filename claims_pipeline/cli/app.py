@@ -215,7 +215,7 @@ def reject(file: File) -> None:
 
 @app.command()
 def retry(file: File) -> None:
-    """Give a failed dump another chance; the sensor or `catch-up` takes it up."""
+    """Give a failed or refused dump another chance, as after its contract was mended; the next run takes it up."""
     _decide(file, "retry")
 
 
@@ -267,14 +267,15 @@ def _decide(file: str, what: str) -> None:
 
         who = os.environ.get("CLAIMS_ACTOR") or getpass.getuser()
         with _services().database() as connection:
+            again = (DumpStatus.FAILED, DumpStatus.REFUSED)
             dumps = ledger.find(connection, file)
             wanted = [
                 dump
                 for dump in dumps
-                if (dump.status is DumpStatus.FAILED if what == "retry" else dump.verdict is DumpVerdict.HELD)
+                if (dump.status in again if what == "retry" else dump.verdict is DumpVerdict.HELD)
             ]
             if len(wanted) != 1:
-                state = "failed" if what == "retry" else "held"
+                state = "failed or refused" if what == "retry" else "held"
                 raise ClaimsPipelineError(
                     f"{len(dumps)} dumps are named {file}, {len(wanted)} of them {state}: "
                     "give the number of one dump, as `claims-pipeline explain` shows it"

@@ -67,5 +67,5 @@ def reset(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = Fals
         folder = get_settings().state_dir
         if not yes:
             typer.confirm(f"Delete all tables, dumps, keys and run history in {folder}?", abort=True)
-        local.reset(folder)
+        local.reset(folder, also=("keys", "dagster", "dagster_home"))
         out.print("deleted")

@@ -49,7 +49,7 @@ def arrivals_sensor(sender: Sender, *, seconds: int = 15) -> dg.SensorDefinition
         requests, found, decision = look(context.instance, pipeline, sender)
         said = (
             f"listed {found.listed}, of these {found.ignored} no dumps; new {found.new}, "
-            f"unknown {len(found.unknown)}, in flight {len(decision.in_flight)}, given up {len(decision.give_up)}"
+            f"strange {len(found.strange)}, in flight {len(decision.in_flight)}, given up {len(decision.give_up)}"
         )
         context.log.info(said)
         return dg.SensorResult(run_requests=requests) if requests else dg.SkipReason(said)
@@ -75,7 +75,7 @@ def look(
         for dump in decision.give_up:
             reason = f"{dump.attempts} runs did not finish it; `claims-pipeline retry {dump.dump_id}` tries again"
             ledger.settle(connection, dump.dump_id, DumpStatus.FAILED, reason=reason)
-        told = [reports.dump_report(connection, d.dump_id)[0] for d in (*found.unknown, *decision.give_up)]
+        told = [reports.dump_report(connection, d.dump_id)[0] for d in (*found.strange, *decision.give_up)]
     if told:
         pipeline.alerts().run_ended(_report_of_tick(flow.run_id, sender, told))
     return [run_request(sender, plan) for plan in decision.plans], found, decision

@@ -270,15 +270,16 @@ def reject(connection: psycopg.Connection, dump_id: int, by: str) -> None:
 
 def reopen_failed(connection: psycopg.Connection, sender: str) -> int:
     """Give the failed dumps of a sender another chance, each from where it had come; returns how many."""
-    return connection.execute(_REOPEN + "sender = %s", [sender]).rowcount
+    return connection.execute(_REOPEN + "status = 'failed' and sender = %s", [sender]).rowcount
 
 
 def reopen(connection: psycopg.Connection, dump_id: int) -> int:
-    """Give one failed dump another chance; 0 when it has not failed."""
+    """Give one failed or refused dump another chance, as after a contract was mended; 0 when it is neither."""
     return connection.execute(_REOPEN + "dump_id = %s", [dump_id]).rowcount
 
 
 _REOPEN = (
-    "update ops.dump set attempts = 0, request_id = null, reason = '', settled_at = null,"
-    " status = case when archive_key is null then 'arrived' else 'archived' end where status = 'failed' and "
+    "update ops.dump set attempts = 0, request_id = null, reason = '', settled_at = null, checks = '{}',"
+    " verdict = case when verdict in ('held', 'unreadable') then 'new' else verdict end,"
+    " status = case when archive_key is null then 'arrived' else 'archived' end where status in ('failed', 'refused') and "
 )

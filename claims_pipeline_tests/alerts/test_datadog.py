@@ -12,8 +12,6 @@ from claims_pipeline.vocabulary import DumpReport, DumpStatus, RunReport
 from claims_pipeline_tests.alerts.reports import ATTENTION, FAILURE, LOADED, REFUSED, SUCCESS
 from claims_pipeline_tests.fix_listeners import StatsdListener
 
-pytest_plugins = ["claims_pipeline_tests.fix_listeners"]
-
 EVERYTHING = dataclasses.replace(ATTENTION, dumps=(dataclasses.replace(LOADED, issues={"zip.format": 7}), REFUSED))
 FEED = {"sender": "va_form526", "dataset": "submissions"}
 

@@ -13,8 +13,6 @@ from claims_pipeline.vocabulary import RunReport
 from claims_pipeline_tests.alerts.reports import ATTENTION, DAY, FAILURE, LOADED, SUCCESS
 from claims_pipeline_tests.fix_listeners import INVALID_AUTH, SlackListener, StatsdListener
 
-pytest_plugins = ["claims_pipeline_tests.fix_listeners"]
-
 PREVIOUS = Posted(channel="C0CLAIMS", ts="1700000000.000000")
 DUE = dt.datetime(2026, 11, 21, 9, tzinfo=dt.UTC)
 # A bug of ours: a value where a count belongs. Python's error quotes it.

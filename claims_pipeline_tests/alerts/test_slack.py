@@ -18,8 +18,6 @@ from claims_pipeline_tests.fix_listeners import (
     rate_limited,
 )
 
-pytest_plugins = ["claims_pipeline_tests.fix_listeners"]
-
 TOKEN = "canary-token-4711"
 MESSAGE = run_message(SUCCESS)
 

@@ -58,6 +58,7 @@ DIALECTS = st.builds(
 
 
 @given(numbers=NUMBERS, seed=st.integers(0, 2**40), bound=st.integers(1, 2**32))
+@settings(deadline=None)
 def test_a_draw_is_below_its_bound_and_the_same_again(numbers: list[int], seed: int, bound: int) -> None:
     drawn = Dice(seed).below("x", fields.as_ints(numbers), bound)
     assert ((drawn >= 0) & (drawn < bound)).all()
@@ -83,12 +84,14 @@ def test_weights_that_do_not_add_up_are_refused() -> None:
 
 
 @given(numbers=NUMBERS, width=st.integers(1, 17))
+@settings(deadline=None)
 def test_digits_are_the_last_ones_padded_with_zeros(numbers: list[int], width: int) -> None:
     column = fields.fixed(fields.digits(fields.as_ints(numbers), width))
     assert column.to_pylist() == [str(number).zfill(20)[-width:].encode() for number in numbers]
 
 
 @given(numbers=NUMBERS)
+@settings(deadline=None)
 def test_uuids_are_version_4(numbers: list[int]) -> None:
     bits = fields.as_ints(numbers).astype(np.uint64)
     for text in fields.uuids(bits, bits).to_pylist():
@@ -97,6 +100,7 @@ def test_uuids_are_version_4(numbers: list[int]) -> None:
 
 
 @given(moments=MOMENTS, form=st.sampled_from(TIMESTAMP_FORMS))
+@settings(deadline=None)
 def test_times_are_what_python_reads_in_every_dialect(moments: list[dt.datetime], form: str) -> None:
     micros = [(moment - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1) for moment in moments]
     texts = Dialect(timestamps=form).times(fields.as_ints(micros)).to_pylist()  # type: ignore[arg-type]
@@ -109,7 +113,7 @@ def test_times_are_what_python_reads_in_every_dialect(moments: list[dt.datetime]
 
 
 @given(dialect=DIALECTS)
-@settings(max_examples=25)
+@settings(deadline=None, max_examples=15)
 def test_texts_and_nulls_are_the_same_in_every_dialect(dialect: Dialect) -> None:
     spelled = {"created_at", "updated_at", "application_expiration_date", "submit_endpoint"}
     spelled |= {column.name for column in feed_named("va_form526/form526_submissions").columns

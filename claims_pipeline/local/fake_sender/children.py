@@ -21,9 +21,9 @@ from claims_pipeline.local.fake_sender.people import People, names
 
 _GOING = ("try", "retryable_error")
 _LOST = ("non_retryable_error", "exhausted")
-_ENDED = (
-    *("success",) * 11, "pdf_not_found", "pdf_found_later", "pdf_success_on_backup_path", "pdf_manually_uploaded",
-    "exhausted",
+_ENDED = (*("success",) * 15, "exhausted")
+_POLLED = (
+    "success", "pdf_not_found", "pdf_found_later", "pdf_success_on_backup_path", "pdf_manually_uploaded",
 )  # fmt: skip
 _WITH_ERROR = fields.as_ints([JOB_STATUSES.index(s) for s in ("retryable_error", "non_retryable_error", "exhausted")])
 _ERROR_CLASSES = (
@@ -97,8 +97,9 @@ class JobStatuses(Dataset):
         life, dice, n, k, entity = self.life, self.dice, rows.n, rows.k, rows.entity
         ended = k >= self._spans(rows)[1]
         lost = ended & (rows.j == JOB_CLASSES.index("SubmitForm526AllClaim")) & (k < life.done_from(n))
-        kinds = [_status_of(dice, rows, choices) for choices in (_LOST, _ENDED, _GOING)]
-        status = np.select([lost, ended], kinds[:2], kinds[2])
+        polled = ended & (rows.j == JOB_CLASSES.index("PollForm526Pdf"))
+        kinds = [_status_of(dice, rows, choices) for choices in (_LOST, _POLLED, _ENDED, _GOING)]
+        status = np.select([lost, polled, ended], kinds[:3], kinds[3])
         faultless = ~np.isin(status, _WITH_ERROR)
         error = dice.below("error", rows.number, len(_ERROR_CLASSES))
         job_id = fields.fixed(

@@ -34,7 +34,7 @@ from claims_pipeline.local.fake_sender.submissions import Submissions
 
 DATASETS: tuple[type[Dataset], ...] = (Submissions, Contentions, JobStatuses, Uploads, Remediations)
 
-_GZIP_LEVEL = 1  # the highest speed: half of the day's time would go into level 6
+_GZIP_LEVEL = 1  # speed before size: what is invented is soon deleted
 
 
 @dataclass(frozen=True)

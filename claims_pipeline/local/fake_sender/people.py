@@ -1,8 +1,8 @@
 """Invented people: names from syllables, numbers from ranges that are never issued, and the traps that real names set.
 
-Belongs here: everything about a person, as columns, from the person's number. No value is, or
-resembles by more than chance, a real person's: Social Security numbers begin with 000 or 9 (never issued), telephones
-are 555-01xx, e-mails end in example.com, .org or .net.
+Belongs here: everything about a person, as columns, from the person's number. No value is, or resembles
+by more than chance, a real person's: Social Security numbers begin with 000 or 9 (never issued), telephones are
+555-01xx, e-mails end in example.com, .org or .net.
 """
 
 from __future__ import annotations
@@ -17,42 +17,12 @@ from claims_pipeline.local.fake_sender.dialect import Codes, Escaped, Plain, Typ
 from claims_pipeline.local.fake_sender.dice import Dice, Ints, table
 
 _BEGINNINGS = (
-    "Ba",
-    "Cor",
-    "Dal",
-    "Ev",
-    "Fen",
-    "Gra",
-    "Hol",
-    "Im",
-    "Jor",
-    "Kel",
-    "Lor",
-    "Mar",
-    "Nev",
-    "Or",
-    "Pel",
-    "Quin",
-)
+    "Ba", "Cor", "Dal", "Ev", "Fen", "Gra", "Hol", "Im", "Jor", "Kel", "Lor", "Mar", "Nev", "Or", "Pel", "Quin",
+)  # fmt: skip
 _MIDDLES = ("a", "be", "di", "en", "i", "la", "mo", "ne", "o", "ri", "sa", "te", "u", "va", "we", "zo")
 _ENDINGS = (
-    "bel",
-    "dra",
-    "fin",
-    "gan",
-    "ka",
-    "lin",
-    "mund",
-    "na",
-    "rick",
-    "sen",
-    "son",
-    "ta",
-    "thal",
-    "vin",
-    "wick",
-    "zar",
-)
+    "bel", "dra", "fin", "gan", "ka", "lin", "mund", "na", "rick", "sen", "son", "ta", "thal", "vin", "wick", "zar",
+)  # fmt: skip
 _TRAPS = (  # each was lost or broken somewhere by a reader that guesses types, nulls, quotes or encodings
     "Null", "None", "NA", "nan", "True", "Inf", "O'Fenmund", "Marwick, Jr.", 'Cor "Kel" Linsen', "Ñevéz-Grałka",
     "Ōrisen", "Van der Belthal", "=Kel()", "-Dalson", "@Fenlin", "1e5",

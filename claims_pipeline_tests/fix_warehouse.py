@@ -1,0 +1,222 @@
+"""Fixtures: a small laboratory's feeds, a migrated database for them, and a way to load rows into it.
+
+Belongs here: contracts of the tests' own, with every trait that the warehouse treats differently, and a `Lab` that
+registers and loads dumps of them as `flow` does. Does not belong here: bytes and S3 (see `test_flow`).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+import pyarrow
+import pytest
+from psycopg import sql
+
+from claims_pipeline.feeds.contract import (
+    BigInt,
+    Feed,
+    FeedModel,
+    ReplacedSet,
+    Sender,
+    SmallInt,
+    Text,
+    column,
+)
+from claims_pipeline.frames import KeyRing, make_key_ring, seal, unseal
+from claims_pipeline.frames.dump import ROW_HASH, ROW_NUMBER, rows_schema
+from claims_pipeline.frames.rowhash import row_hashes
+from claims_pipeline.warehouse import ledger
+from claims_pipeline.warehouse.connection import connect
+from claims_pipeline.warehouse.ddl import history_of, table_of
+from claims_pipeline.warehouse.ledger import Arrival, Dump
+from claims_pipeline.warehouse.load import Loaded, Seal, load_dump
+from claims_pipeline.warehouse.migrate import migrate
+
+Row = tuple[Any, ...]
+"""Values of the stored columns, in the contract's order."""
+
+LAB = Sender(name="lab", title="A laboratory", timezone="UTC", prefix="lab/", start=dt.date(2024, 1, 1))
+FIRST_STAMP = dt.datetime(2026, 5, 1, 5, tzinfo=dt.UTC)
+
+
+class Samples(FeedModel):
+    """One row per sample, with a version and two numbers that belong to one sample each."""
+
+    sample_id: BigInt = column("Sample", key=True)
+    changed: BigInt = column("Version", required=True, nullable=False)
+    findings: SmallInt = column("Number of findings", required=True, nullable=False)
+    badge: BigInt = column("Badge of the sample")
+    shelf: BigInt = column("Place of the sample")
+    content: Text = column("Content")
+
+
+class Findings(FeedModel):
+    """One row per finding, replaced as a set with its sample."""
+
+    sample_id: BigInt = column("Sample", key=True)
+    ordinal: SmallInt = column("Place in the sample", key=True)
+    content: Text = column("Content")
+
+
+class Visits(FeedModel):
+    """One row per visit, without a version: only the dump's stamp says which is newer."""
+
+    visit_id: BigInt = column("Visit", key=True)
+    content: Text = column("Content")
+    read_at: BigInt = column("When the sender read it: no part of the content", hashed=False)
+
+
+def _feed(dataset: str, model: type[FeedModel], **facts: Any) -> Feed:
+    return Feed(LAB, dataset, model, (rf"^{dataset}_(?P<stamp>\d{{8}}T\d{{6}}Z)\.csv$",), **facts)
+
+
+SAMPLES = _feed("samples", Samples, version="changed", unique=("badge", "shelf"))
+FINDINGS = _feed(
+    "findings",
+    Findings,
+    replaced_set=ReplacedSet(by="sample_id", parent="samples", parent_key="sample_id", count="findings"),
+)
+VISITS = _feed("visits", Visits)
+LAB_FEEDS = (SAMPLES, FINDINGS, VISITS)
+
+
+def sample(key: int, version: int = 1, content: str = "a", **others: int | None) -> Row:
+    """A row of SAMPLES; `others` are findings, badge and shelf."""
+    return (key, version, others.get("findings", 1), others.get("badge"), others.get("shelf"), content)
+
+
+def batch_of(feed: Feed, rows: Sequence[Row], *, first_number: int = 1) -> pyarrow.RecordBatch:
+    """Rows as `frames` writes them: stored columns, row number, row hash."""
+    stored = [
+        pyarrow.array([row[i] for row in rows], column.arrow) for i, column in enumerate(feed.stored)
+    ]
+    numbers = pyarrow.array(range(first_number, first_number + len(rows)), pyarrow.int64())
+    hashes = row_hashes([a for a, c in zip(stored, feed.stored, strict=True) if c.hashed])
+    assert rows_schema(feed).names[-2:] == [ROW_NUMBER, ROW_HASH]
+    return pyarrow.record_batch([*stored, numbers, hashes], schema=rows_schema(feed))
+
+
+@dataclass
+class Lab:
+    """The laboratory's database, and one connection to it."""
+
+    url: str
+    connection: psycopg.Connection
+    ring: KeyRing = field(default_factory=lambda: KeyRing.parse(make_key_ring()))
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def dump(self, feed: Feed, *, hour: int = 0) -> Dump:
+        """A new dump in the ledger, stamped so many hours after the first."""
+        stamp, number = FIRST_STAMP + dt.timedelta(hours=hour), next(self._numbers)
+        arrival = Arrival(
+            sender=LAB.name,
+            dataset=feed.dataset,
+            bucket="inbox",
+            key=f"{LAB.prefix}{feed.dataset}_{number}.csv",
+            etag=f"etag{number}",
+            size_bytes=1,
+            last_modified=stamp,
+            delivery_day=stamp.date(),
+            stamp=stamp,
+        )
+        return ledger.register(self.connection, [arrival])[0]
+
+    def load(self, feed: Feed, dump: Dump, rows: Sequence[Row]) -> Loaded:
+        """Load rows as a dump's content."""
+        return self.load_batches(feed, dump, [batch_of(feed, rows)], read=len(rows))
+
+    def load_batches(
+        self,
+        feed: Feed,
+        dump: Dump,
+        batches: Iterable[pyarrow.RecordBatch],
+        *,
+        read: int,
+        filtered: int = 0,
+        rejects: Iterable[pyarrow.RecordBatch] = (),
+        seal: Seal | None = None,
+        connection: psycopg.Connection | None = None,
+    ) -> Loaded:
+        """Load batches, with everything that a load takes."""
+        children = [f for f in LAB_FEEDS if f.replaced_set and f.replaced_set.parent == feed.dataset]
+        return load_dump(
+            connection or self.connection,
+            feed,
+            dump,
+            rows=batches,
+            rejects=rejects,
+            read=read,
+            filtered=filtered,
+            seal=seal or self.sealer(feed),
+            children=children,
+            run_id="test",
+        )
+
+    def sealer(self, feed: Feed) -> Seal:
+        """Seals as `flow` does."""
+        return lambda number, content: seal(content, ring=self.ring, context=f"{feed.name}:{number}")
+
+    def opened(self, feed: Feed, dump: Dump) -> dict[int, tuple[list[str], bytes]]:
+        """Open quarantined rows of a dump: rules and unsealed content by row number."""
+        rows = self.connection.execute(
+            "select row_number, rules, key_version, sealed from ops.quarantine"
+            " where dump_id = %s and resolved_at is null",
+            [dump.dump_id],
+        )
+        return {
+            number: (rules, unseal(sealed, ring=self.ring, version=version, context=f"{feed.name}:{number}"))
+            for number, rules, version, sealed in rows
+        }
+
+    def table(self, feed: Feed) -> list[Row]:
+        """Stored columns of the table, by key."""
+        return self._rows(feed, table_of(feed))
+
+    def history(self, feed: Feed) -> list[Row]:
+        """Stored columns of the superseded versions, sorted."""
+        return self._rows(feed, history_of(feed))
+
+    def count(self, query: str) -> int:
+        """The one number that a query of a test gives."""
+        row = self.connection.execute(query.encode()).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def empty(self) -> None:
+        """Forget all rows of all feeds; ledger and audit stay."""
+        with self.connection.transaction():
+            for feed in LAB_FEEDS:
+                for table in (table_of(feed), history_of(feed)):
+                    self.connection.execute(sql.SQL("delete from {}").format(table))
+
+    def _rows(self, feed: Feed, table: sql.Identifier) -> list[Row]:
+        names = sql.SQL(", ").join(sql.Identifier(c.name) for c in feed.stored)
+        rows = self.connection.execute(sql.SQL("select {} from {}").format(names, table)).fetchall()
+        return sorted(rows, key=repr)
+
+
+@contextmanager
+def _migrated(url: str) -> Iterator[Lab]:
+    with connect(url) as connection:
+        migrate(connection, LAB_FEEDS)
+        yield Lab(url, connection)
+
+
+@pytest.fixture
+def lab(database_url: str) -> Iterator[Lab]:
+    """The laboratory with empty tables."""
+    with _migrated(database_url) as lab:
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def shared_lab(module_database_url: str) -> Iterator[Lab]:
+    """One laboratory for a module: property tests empty it between examples."""
+    with _migrated(module_database_url) as lab:
+        yield lab
