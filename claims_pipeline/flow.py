@@ -25,7 +25,7 @@ import tenacity
 
 from claims_pipeline import checks, frames
 from claims_pipeline.errors import BadDump, ClaimsPipelineError, Transient
-from claims_pipeline.feeds import Feed, Sender, feeds_of
+from claims_pipeline.feeds import Feed, Sender, all_feeds, feeds_of
 from claims_pipeline.frames import seal as seal_bytes
 from claims_pipeline.landing import layout, names, s3
 from claims_pipeline.services import Services
@@ -78,8 +78,8 @@ class Flow:
 
     # ------------------------------------------------------------------------------------------ preparation
 
-    def prepare(self, feeds: Sequence[Feed]) -> None:
-        """Make sure that the database knows the contracts; embedded parts are set up on the way.
+    def prepare(self) -> None:
+        """Make sure that the database knows every contract; embedded parts are set up on the way.
 
         Raises:
             ClaimsPipelineError: a real database was not migrated to this version.
@@ -88,9 +88,9 @@ class Flow:
             for bucket in (self.inbox, self.archive_bucket):
                 s3.ensure_bucket(self.services.s3, bucket)
         with self.services.database() as connection:
-            missing = pending(connection, feeds)
+            missing = pending(connection, all_feeds())
             if missing and self.services.embedded_database:
-                migrate(connection, feeds)
+                migrate(connection, all_feeds())
             elif missing:
                 raise ClaimsPipelineError(
                     f"the database does not know the contracts of {', '.join(missing)}: run `claims-pipeline migrate` "
@@ -388,7 +388,7 @@ def catch_up(flow: Flow, sender: Sender, *, each: Callable[[Dump], None] | None 
         Transient, ClaimsPipelineError: the inbox or the database could not be reached at all.
     """
     feeds = {feed.dataset: feed for feed in feeds_of(sender.name)}
-    flow.prepare(list(feeds.values()))
+    flow.prepare()
     found = _patiently(flow.discover, sender)
     done = list(found.strange)
     for dump in found.open:

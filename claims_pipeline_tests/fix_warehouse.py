@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ from claims_pipeline.feeds.contract import (
 from claims_pipeline.frames import KeyRing, make_key_ring, seal, unseal
 from claims_pipeline.frames.dump import ROW_HASH, ROW_NUMBER, rows_schema
 from claims_pipeline.frames.rowhash import row_hashes
+from claims_pipeline.local import LocalServices
 from claims_pipeline.warehouse import ledger
 from claims_pipeline.warehouse.connection import connect
 from claims_pipeline.warehouse.ddl import history_of, table_of
@@ -106,8 +108,8 @@ def batch_of(feed: Feed, rows: Sequence[Row], *, first_number: int = 1) -> pyarr
 class Lab:
     """The laboratory's database, and one connection to it."""
 
-    url: str
-    connection: psycopg.Connection
+    url: str = field(repr=False)
+    connection: psycopg.Connection = field(repr=False)
     ring: KeyRing = field(default_factory=lambda: KeyRing.parse(make_key_ring()))
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -202,6 +204,16 @@ class Lab:
 
 
 @contextmanager
+def _database(services: LocalServices) -> Iterator[str]:
+    name = f"t_{secrets.token_hex(8)}".encode()
+    with psycopg.connect(services.database_url, autocommit=True) as connection:
+        connection.execute(b"CREATE DATABASE " + name)
+    yield f"{services.database_url.rpartition('/')[0]}/{name.decode()}"
+    with psycopg.connect(services.database_url, autocommit=True) as connection:
+        connection.execute(b"DROP DATABASE " + name + b" WITH (FORCE)")
+
+
+@contextmanager
 def _migrated(url: str) -> Iterator[Lab]:
     with connect(url) as connection:
         migrate(connection, LAB_FEEDS)
@@ -216,7 +228,7 @@ def lab(database_url: str) -> Iterator[Lab]:
 
 
 @pytest.fixture(scope="module")
-def shared_lab(module_database_url: str) -> Iterator[Lab]:
+def shared_lab(services: LocalServices) -> Iterator[Lab]:
     """One laboratory for a module: property tests empty it between examples."""
-    with _migrated(module_database_url) as lab:
+    with _database(services) as url, _migrated(url) as lab:
         yield lab

@@ -104,7 +104,7 @@ def status(as_json: AsJson = False) -> None:
         from claims_pipeline.warehouse import reports
 
         services = _services()
-        Flow(services, run_id="status").prepare(all_feeds())
+        Flow(services, run_id="status").prepare()
         now = dt.datetime.now(dt.UTC)
         with services.database() as connection:
             found = {line.feed: line for line in reports.feed_status(connection)}

@@ -17,7 +17,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from claims_pipeline.cli.dev import dagster_environment
 from claims_pipeline.cli.output import err, out, table
 from claims_pipeline.definitions import build_definitions
-from claims_pipeline.feeds import all_feeds, feeds_of
+from claims_pipeline.feeds import feeds_of
 from claims_pipeline.feeds.va_form526 import SENDER
 from claims_pipeline.flow import Flow
 from claims_pipeline.landing.s3 import ensure_bucket
@@ -65,7 +65,7 @@ def run_demo(*, first: dt.date, days: int, rows: int) -> None:
 
     _step(1, "The embedded Postgres and S3 start")
     services = Services(settings)
-    Flow(services, run_id="demo").prepare(all_feeds())
+    Flow(services, run_id="demo").prepare()
     out.print(f"   inbox s3://{settings.inbox_bucket}, archive s3://{settings.archive_bucket}")
 
     _step(2, f"The sender drops {days} days of dumps, {rows:,} new claims a day, 2 % of the rows spoilt on purpose")

@@ -44,7 +44,7 @@ class Decision:
     give_up: tuple[Dump, ...]
 
 
-def decide(open_dumps: Iterable[Dump], *, in_flight: Iterable[str], max_attempts: int) -> Decision:
+def decide(open_dumps: Iterable[Dump], *, in_flight: Iterable[str], max_attempts: int, today: dt.date) -> Decision:
     """Plan runs for open dumps.
 
     Days that follow each other and have dumps of the same datasets share a run, so that a missing day or dataset stays
@@ -55,12 +55,15 @@ def decide(open_dumps: Iterable[Dump], *, in_flight: Iterable[str], max_attempts
         open_dumps: of one sender.
         in_flight: request ids of runs that have not ended.
         max_attempts: runs that a dump may have.
+        today: of the sender; later days have no partition yet, and their dumps wait.
     """
     running = set(in_flight)
     waiting: list[Dump] = []
     busy: list[Dump] = []
     lost: list[Dump] = []
     for dump in open_dumps:
+        if dump.delivery_day > today:
+            continue
         if dump.request_id in running:
             busy.append(dump)
         elif dump.attempts >= max_attempts:

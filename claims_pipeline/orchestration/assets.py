@@ -90,7 +90,7 @@ def _raw(feed: Feed) -> dg.AssetsDefinition:
     def raw(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> Results:
         with safe_failures(context):
             flow = pipeline.flow(context.run_id)
-            flow.prepare([feed])
+            flow.prepare()
             by_hand = _by_hand(context)
             if by_hand:
                 flow.discover(feed.sender)

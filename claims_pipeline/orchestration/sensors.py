@@ -66,9 +66,14 @@ def look(
         Transient, ClaimsPipelineError: the tick fails visibly; an inbox that cannot be listed is not an empty one.
     """
     flow = pipeline.flow(f"arrivals-{uuid.uuid4().hex[:12]}")
-    flow.prepare(feeds_of(sender.name))
+    flow.prepare()
     found = flow.discover(sender)
-    decision = decide(found.open, in_flight=_in_flight(instance, sender), max_attempts=pipeline.settings.max_attempts)
+    decision = decide(
+        found.open,
+        in_flight=_in_flight(instance, sender),
+        max_attempts=pipeline.settings.max_attempts,
+        today=dt.datetime.now(ZoneInfo(sender.timezone)).date(),
+    )
     with pipeline.services.database() as connection:
         for plan in decision.plans:
             ledger.request(connection, plan.dump_ids, plan.request_id)

@@ -281,5 +281,6 @@ def reopen(connection: psycopg.Connection, dump_id: int) -> int:
 _REOPEN = (
     "update ops.dump set attempts = 0, request_id = null, reason = '', settled_at = null, checks = '{}',"
     " verdict = case when verdict in ('held', 'unreadable') then 'new' else verdict end,"
-    " status = case when archive_key is null then 'arrived' else 'archived' end where status in ('failed', 'refused') and "
+    " status = case when archive_key is null then 'arrived' else 'archived' end"
+    " where status in ('failed', 'refused') and "
 )

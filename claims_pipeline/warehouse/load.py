@@ -101,8 +101,9 @@ def load_dump(
         with clock.stage("merge"):
             connection.execute("analyze stage")
             duplicates = merge.drop_duplicates(connection, feed)
-            conflicts = merge.take_unique_conflicts(connection, feed)
             context = merge.MergeContext(dump.dump_id, dump.stamp, load_id)
+            merge.judge(connection, feed, context)
+            conflicts = merge.take_unique_conflicts(connection, feed)
             counts = merge.merge(connection, feed, context)
         with clock.stage("quarantine"):
             quarantined = _quarantine(connection, feed, dump, load_id, rejects)

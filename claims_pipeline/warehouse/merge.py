@@ -5,7 +5,7 @@ Belongs here: the statements, built from the contract, and the order in which th
 
 A row of the dump is newer than the row of its key in the table when its version is at least that one's, where version =
 (the contract's version column, the dump's stamp, dump number, row number). Rows of a replaced set (contentions) are
-newer when their dump's stamp is at least the newest of the stored set.
+newer when their dump's stamp and number are at least the newest of the stored set.
 """
 
 from __future__ import annotations
@@ -28,6 +28,11 @@ class MergeContext:
     dump_id: int
     dump_stamp: object  # datetime, UTC
     load_id: int
+
+    @property
+    def values(self) -> dict[str, object]:
+        """As parameters of the statements."""
+        return {"dump_id": self.dump_id, "stamp": self.dump_stamp, "load_id": self.load_id}
 
 
 @dataclass(frozen=True)
@@ -57,60 +62,87 @@ def drop_duplicates(connection: psycopg.Connection, feed: Feed) -> int:
     return connection.execute(query).rowcount
 
 
-def take_unique_conflicts(connection: psycopg.Connection, feed: Feed) -> list[UniqueConflict]:
-    """Remove staged rows whose unique value another key holds, in the dump (smallest key keeps it) or in the table."""
-    conflicts: list[UniqueConflict] = []
-    for name in feed.unique:
-        query = sql.SQL(
-            "delete from stage s where s.{column} is not null and ("
-            " s._row_number in (select _row_number from ("
-            "  select _row_number, row_number() over (partition by {column} order by {key}) as place"
-            "  from stage where {column} is not null) r where place > 1)"
-            " or exists (select 1 from {table} t where t.{column} = s.{column} and ({t_key}) <> ({s_key})"
-            "  and not exists (select 1 from stage o where ({o_key}) = ({t_key}) and o.{column} <> t.{column})))"
-            " returning s._row_number, (to_jsonb(s) - '_row_hash')::text"
-        ).format(
-            column=sql.Identifier(name),
-            key=columns_sql(feed.key),
-            table=table_of(feed),
-            t_key=columns_sql(feed.key, "t"),
-            s_key=columns_sql(feed.key, "s"),
-            o_key=columns_sql(feed.key, "o"),
-        )
-        conflicts += [UniqueConflict(number, name, row) for number, row in connection.execute(query)]
-    return conflicts
-
-
-def merge(connection: psycopg.Connection, feed: Feed, context: MergeContext) -> RowCounts:
-    """Merge the staged rows into the table; superseded versions go to history.
-
-    Returns:
-        Counts of inserted, updated, unchanged, stale and deleted rows; the other verdicts are the caller's.
-    """
-    values = {"dump_id": context.dump_id, "stamp": context.dump_stamp, "load_id": context.load_id}
-
-    def run(statement: str, **parts: sql.Composable) -> int:
-        query = sql.SQL(statement).format(
-            table=table_of(feed),
-            on_key=_equal(feed.key, "t", "s"),
-            first_key=sql.Identifier(feed.key[0]),
-            **parts,
-        )
-        return connection.execute(query, values).rowcount
-
-    newer = _newer_set(feed.replaced_set, feed) if feed.replaced_set else _newer_row(feed)
+def judge(connection: psycopg.Connection, feed: Feed, context: MergeContext) -> None:
+    """Give each staged row its verdict, in the temporary table `verdict`: inserted, updated, unchanged or stale."""
     connection.execute("create temp table verdict (_row_number bigint, verdict text) on commit drop")
-    run(
+    query = sql.SQL(
         "insert into verdict select s._row_number, case"
         "  when t.{first_key} is not null and t._row_hash = s._row_hash then 'unchanged'"
         "  when not ({newer}) then 'stale'"
         "  when t.{first_key} is null then 'inserted'"
         "  else 'updated' end as verdict"
-        " from stage s left join {table} t on {on_key}",
-        newer=newer,
+        " from stage s left join {table} t on {on_key}"
+    ).format(
+        first_key=sql.Identifier(feed.key[0]),
+        newer=_newer(feed),
+        table=table_of(feed),
+        on_key=_equal(feed.key, "t", "s"),
     )
+    connection.execute(query, context.values)
     connection.execute("analyze verdict")
-    counted: dict[str, int] = dict(connection.execute("select verdict, count(*) from verdict group by 1").fetchall())
+
+
+def take_unique_conflicts(connection: psycopg.Connection, feed: Feed) -> list[UniqueConflict]:
+    """Remove staged rows that would write a unique value which another key holds, in the dump or in the table.
+
+    Of two keys that claim one value, the one that has it in the table keeps it, else the smaller. Values may change
+    hands within a dump; but a row that is taken out does not give up its value, so others may then be in conflict:
+    repeated until no more is found. Needs the verdicts of `judge`: rows that will not be written claim nothing.
+    """
+    conflicts: list[UniqueConflict] = []
+    while found := [conflict for name in feed.unique for conflict in _take_conflicts_of(connection, feed, name)]:
+        conflicts += found
+    return conflicts
+
+
+def _take_conflicts_of(connection: psycopg.Connection, feed: Feed, name: str) -> list[UniqueConflict]:
+    query = sql.SQL(
+        "with writes as ("
+        "  select s._row_number, {s_key}, s.{column} from stage s join verdict v on v._row_number = s._row_number"
+        "  where v.verdict in ('inserted', 'updated')),"
+        " held as ("
+        "  select w._row_number from writes w join {table} t on t.{column} = w.{column} and ({t_key}) <> ({w_key})"
+        "  left join writes o on {o_is_t} where o._row_number is null),"
+        " twice as (select {column} from writes group by {column} having count(*) > 1),"
+        " doubled as (select _row_number from ("
+        "  select w._row_number,"
+        "   row_number() over (partition by w.{column} order by t.{column} is null, {w_key}) as place"
+        "  from writes w join twice on twice.{column} = w.{column}"
+        "  left join {table} t on {t_is_w} and t.{column} = w.{column}) r where place > 1)"
+        " delete from stage s"
+        " where s._row_number in (select _row_number from held union select _row_number from doubled)"
+        " returning s._row_number, (to_jsonb(s) - '_row_hash')::text"
+    ).format(
+        column=sql.Identifier(name),
+        table=table_of(feed),
+        s_key=columns_sql(feed.key, "s"),
+        t_key=columns_sql(feed.key, "t"),
+        w_key=columns_sql(feed.key, "w"),
+        o_is_t=_equal(feed.key, "o", "t"),
+        t_is_w=_equal(feed.key, "t", "w"),
+    )
+    return [UniqueConflict(number, name, row) for number, row in connection.execute(query)]
+
+
+def merge(connection: psycopg.Connection, feed: Feed, context: MergeContext) -> RowCounts:
+    """Merge the staged rows into the table as `judge` found; superseded versions go to history.
+
+    Returns:
+        Counts of inserted, updated, unchanged, stale and deleted rows; the other verdicts are the caller's.
+    """
+    def run(statement: str, **parts: sql.Composable) -> int:
+        query = sql.SQL(statement).format(
+            table=table_of(feed),
+            on_key=_equal(feed.key, "t", "s"),
+            **parts,
+        )
+        return connection.execute(query, context.values).rowcount
+
+    counted: dict[str, int] = dict(
+        connection.execute(
+            "select verdict, count(*) from verdict v join stage s on s._row_number = v._row_number group by 1"
+        ).fetchall()
+    )
 
     stored = tuple(c.name for c in feed.stored)
     parts = {"stored": columns_sql(stored), "s_stored": columns_sql(stored, "s")}
@@ -119,9 +151,15 @@ def merge(connection: psycopg.Connection, feed: Feed, context: MergeContext) -> 
         deleted = run(
             "with gone as (delete from {table} t"
             " where exists (select 1 from stage s where s.{by} = t.{by} and {newer})"
-            "  and not exists (select 1 from stage s where {on_key}) returning {t_columns}) {to_history}",
+            "  and not exists (select 1 from stage s where {on_key}) returning {t_columns}),"
+            # Rows that stay as they are remember that the set is of this dump: an older one must not refill it.
+            " kept as (update {table} t"
+            "  set (_row_number, _dump_id, _dump_stamp, _load_id, _loaded_at)"
+            "   = row(s._row_number, %(dump_id)s, %(stamp)s, %(load_id)s, now())"
+            "  from stage s join verdict v on v._row_number = s._row_number and v.verdict = 'unchanged'"
+            "  where {on_key} and t.{by} in (select {by} from gone)) {to_history}",
             by=sql.Identifier(feed.replaced_set.by),
-            newer=newer,
+            newer=_newer(feed),
             t_columns=columns_sql(_table_columns(feed), "t"),
             to_history=_to_history(feed, "deleted", sql.SQL("gone")),
         )
@@ -162,6 +200,10 @@ def _to_history(feed: Feed, operation: str, rows: sql.Composable) -> sql.Compose
     ).format(history=history_of(feed), columns=columns, operation=sql.Literal(operation), rows=rows)
 
 
+def _newer(feed: Feed) -> sql.Composed:
+    return _newer_set(feed.replaced_set, feed) if feed.replaced_set else _newer_row(feed)
+
+
 def _newer_row(feed: Feed) -> sql.Composed:
     """Whether the staged row s may replace the table's row t: its version is not older."""
     left: list[sql.Composable] = [sql.SQL("%(stamp)s"), sql.SQL("%(dump_id)s"), sql.SQL("s._row_number")]
@@ -178,7 +220,8 @@ def _newer_row(feed: Feed) -> sql.Composed:
 def _newer_set(of: ReplacedSet, feed: Feed) -> sql.Composed:
     """Whether the dump's set of s's parent is not older than the stored set, nor than a parent that says "none"."""
     return sql.SQL(
-        "not exists (select 1 from {table} n where n.{by} = s.{by} and n._dump_stamp > %(stamp)s)"
+        "not exists (select 1 from {table} n"
+        "  where n.{by} = s.{by} and (n._dump_stamp, n._dump_id) > (%(stamp)s, %(dump_id)s))"
         " and not exists (select 1 from {parent} p"
         "  where p.{parent_key} = s.{by} and p.{count} = 0 and p._dump_stamp > %(stamp)s)"
     ).format(
@@ -204,7 +247,9 @@ def remove_emptied_sets(connection: psycopg.Connection, child: Feed, *, parent_l
     query = sql.SQL(
         "with gone as (delete from {table} t using {parent} p"
         " where p._load_id = %(parent_load)s and p.{count} = 0 and t.{by} = p.{parent_key}"
-        "  and t._dump_stamp < p._dump_stamp returning {t_columns}) {to_history}"
+        # Some rows of a newer set may be unchanged since an older dump: the set stays or goes as a whole.
+        "  and not exists (select 1 from {table} n where n.{by} = t.{by} and n._dump_stamp >= p._dump_stamp)"
+        " returning {t_columns}) {to_history}"
     ).format(
         table=table_of(child),
         parent=sql.Identifier(child.sender.name, of.parent),
