@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 pytest_plugins = [
+    "claims_pipeline_tests.fix_dagster",
     "claims_pipeline_tests.fix_listeners",
     "claims_pipeline_tests.fix_proxy",
     "claims_pipeline_tests.fix_services",

@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _MIB = 1 << 20
-# One thread and parts of 8 MiB: memory stays flat whatever the object's size, and the hash sees bytes in order.
-_TRANSFER = TransferConfig(multipart_threshold=8 * _MIB, multipart_chunksize=8 * _MIB, use_threads=False)
+# Two threads and parts of 8 MiB: reading and writing overlap, and memory stays flat whatever the object's size. The
+# source is read by one thread, so the hash sees the bytes in order.
+_TRANSFER = TransferConfig(multipart_threshold=8 * _MIB, multipart_chunksize=8 * _MIB, max_concurrency=2)
 
 
 @dataclass(frozen=True)

@@ -170,11 +170,11 @@ def request(connection: psycopg.Connection, dump_ids: Sequence[int], request_id:
 def same_content(connection: psycopg.Connection, dump: Dump, sha256: str) -> tuple[DumpVerdict, int | None]:
     """The verdict on a dump by its bytes, and the earlier dump that it repeats or replaces.
 
-    Failed dumps do not count as earlier: their bytes never were in a table.
+    Dumps that failed, and those whose bytes were never read, do not count as earlier: they never were in a table.
     """
     earlier = select(
         connection,
-        "dump_id <> %s and sender = %s and dataset is not distinct from %s and status not in ('arrived', 'failed')"
+        "dump_id <> %s and sender = %s and dataset is not distinct from %s and status <> 'failed' and sha256 is not null"
         " and (sha256 = %s or (bucket, key) = (%s, %s))",
         [dump.dump_id, dump.sender, dump.dataset, sha256, dump.bucket, dump.key],
     )

@@ -29,6 +29,7 @@ from claims_pipeline.landing.s3 import ensure_bucket
 from claims_pipeline.local.fake_sender import Dialect, Plan, folder_sink, generate, s3_sink
 from claims_pipeline.services import Services
 from claims_pipeline.settings import Settings, get_settings
+from claims_pipeline.warehouse import reports
 from claims_pipeline.warehouse.connection import connect
 from claims_pipeline.warehouse.ddl import sql_type
 
@@ -74,7 +75,7 @@ def _compare(folder: Path, *, rows: int, rounds: int) -> None:
     whole = statistics.median(one["total"] for one in ours)
     _say(f"floor (psql \\copy + insert)   {bare:8.2f} s   {made.rows / bare:10,.0f} rows/s   1.00")
     _say(f"ours (archive to table)      {whole:8.2f} s   {made.rows / whole:10,.0f} rows/s   {whole / bare:.2f}")
-    for stage in ("archive", "validate", "load"):
+    for stage in [name for name in ours[0] if name not in ("total", "peak_mb")]:
         seconds = statistics.median(one[stage] for one in ours)
         _say(f"  {stage:26} {seconds:8.2f} s   {made.rows / seconds:10,.0f} rows/s   {seconds / bare:.2f}")
     _say(f"peak memory of the process   {statistics.median(one['peak_mb'] for one in ours):8.0f} MB")
@@ -127,9 +128,14 @@ def _our_load() -> dict[str, float]:
         seconds[step.__name__] = time.perf_counter() - begun
     if dump.status != "loaded":
         raise SystemExit(f"the dump was not loaded: {dump.status} {dump.reason}")
+    with flow.services.database() as connection:
+        (audit,) = reports.loads_of(connection, dump.dump_id)
+    seconds |= {f"validate: {name}": spent for name, spent in (dump.validation or {})["seconds"].items()}
+    seconds |= {f"load: {name}": spent for name, spent in audit["seconds"].items()}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     scale = 1 << 20 if sys.platform == "darwin" else 1 << 10
-    return {**seconds, "total": sum(seconds.values()), "peak_mb": peak / scale}
+    total = sum(seconds[name] for name in ("archive", "validate", "load"))
+    return {**seconds, "total": total, "peak_mb": peak / scale}
 
 
 def _say(text: str) -> None:

@@ -1,0 +1,287 @@
+"""Fixtures: a code location with a database, buckets and a Dagster instance of the test's own, and `dagster dev`.
+
+Belongs here: settings that point to the embedded services, and short ways to drop dumps, look and run. Does not belong
+here: what is expected of a run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import functools
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import psycopg
+import pytest
+from psycopg import sql
+
+from claims_pipeline.definitions import build_definitions
+from claims_pipeline.feeds import Feed, all_feeds, feed_named, feeds_of
+from claims_pipeline.feeds.va_form526 import SENDER
+from claims_pipeline.frames import make_key_ring
+from claims_pipeline.landing.s3 import ensure_bucket
+from claims_pipeline.local import LocalServices, reset
+from claims_pipeline.local.fake_sender import Manifest, Plan, generate, s3_sink
+from claims_pipeline.orchestration.arrivals import Decision
+from claims_pipeline.orchestration.keys import feed_keys
+from claims_pipeline.orchestration.resources import InboxS3, PipelineResource
+from claims_pipeline.orchestration.sensors import look
+from claims_pipeline.settings import PROJECT_ROOT, get_settings
+from claims_pipeline.vocabulary import DumpStatus
+from claims_pipeline.warehouse import ledger, reports
+from claims_pipeline.warehouse.connection import connect
+from claims_pipeline.warehouse.ledger import Dump
+from claims_pipeline.warehouse.migrate import migrate
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+DAY = dt.date(2026, 5, 4)
+"""First delivery day of most tests: long over, so that no test depends on today."""
+
+SUBMISSIONS, CONTENTIONS, JOBS, UPLOADS, REMEDIATIONS = (feed.dataset for feed in feeds_of(SENDER.name))
+
+Configure = Callable[..., None]
+
+_NO_CONSOLE = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@functools.cache
+def whole_job() -> dg.JobDefinition:
+    """The job over all assets of the code location, as the sensors' runs take it."""
+    return build_definitions().resolve_implicit_global_asset_job_def()
+
+
+@dataclass(frozen=True)
+class CodeLocation:
+    """A code location at work: real inbox, archive and database, and an instance for its runs."""
+
+    instance: dg.DagsterInstance
+    s3: S3Client
+    inbox: str
+    database_url: str
+
+    @property
+    def pipeline(self) -> PipelineResource:
+        """The resource of steps, sensors and schedules."""
+        return PipelineResource(s3=InboxS3())
+
+    # ------------------------------------------------------------------------------------------ the sender
+
+    def drop(self, *datasets: str, first: dt.date = DAY, days: int = 1, rows: int = 20, dirt: float = 0.0) -> Manifest:
+        """Let the fake sender deliver; all five datasets where none is named."""
+        plan = Plan(first=first, days=days, rows=rows, seed=526, dirt=dirt)
+        return generate(plan, s3_sink(self.s3, self.inbox), datasets=datasets or None)
+
+    def put(self, name: str, body: bytes) -> str:
+        """Deliver one object of this name, below the sender's prefix; returns its key."""
+        key = f"{SENDER.prefix}{name}"
+        self.s3.put_object(Bucket=self.inbox, Key=key, Body=body)
+        return key
+
+    def take_back(self, key: str) -> None:
+        """Delete an object from the inbox."""
+        self.s3.delete_object(Bucket=self.inbox, Key=key)
+
+    # ------------------------------------------------------------------------------------------ Dagster
+
+    def look(self) -> list[dg.RunRequest]:
+        """What the arrivals sensor asks for now."""
+        return look(self.instance, self.pipeline, SENDER)[0]
+
+    def decision(self) -> Decision:
+        """What the arrivals sensor decides now."""
+        return look(self.instance, self.pipeline, SENDER)[2]
+
+    def run(
+        self, request: dg.RunRequest, *, run_id: str | None = None, s3: InboxS3 | None = None
+    ) -> dg.ExecuteInProcessResult:
+        """Carry out a run request; `s3` reaches the inbox in another way."""
+        return self._execute(request.asset_selection or (), request.tags, run_id=run_id, s3=s3)
+
+    def deliver(self) -> list[dg.ExecuteInProcessResult]:
+        """One look, and every run that it asks for."""
+        return [self.run(request) for request in self.look()]
+
+    def by_hand(self, *datasets: str, first: dt.date = DAY, last: dt.date | None = None) -> dg.ExecuteInProcessResult:
+        """Materialize days as a person does in the UI."""
+        keys = [key for dataset in datasets for key in feed_keys(feed_of(dataset))]
+        if last is None:
+            return self._execute(keys, {"dagster/partition": first.isoformat()}, partition=first)
+        return self._execute(
+            keys,
+            {
+                "dagster/asset_partition_range_start": first.isoformat(),
+                "dagster/asset_partition_range_end": last.isoformat(),
+            },
+        )
+
+    def run_that_is(
+        self, status: dg.DagsterRunStatus, request: dg.RunRequest, *, run_id: str | None = None
+    ) -> dg.DagsterRun:
+        """Enter a run of this request into the instance without carrying it out."""
+        keys = frozenset(request.asset_selection or ())
+        job = whole_job().get_subset(asset_selection=keys)
+        return self.instance.create_run_for_job(
+            job, run_id=run_id, tags=request.tags, status=status, asset_selection=keys
+        )
+
+    def checks(self, result: dg.ExecuteInProcessResult) -> dict[tuple[str, str], bool]:
+        """(asset, check) -> passed, of every check that a run has emitted."""
+        evaluations = result.get_asset_check_evaluations()
+        return {(e.asset_key.to_user_string(), e.check_name): e.passed for e in evaluations}
+
+    def _execute(
+        self,
+        keys: Collection[dg.AssetKey],
+        tags: dict[str, str] | None,
+        *,
+        partition: dt.date | None = None,
+        run_id: str | None = None,
+        s3: InboxS3 | None = None,
+    ) -> dg.ExecuteInProcessResult:
+        return whole_job().execute_in_process(
+            instance=self.instance,
+            asset_selection=list(keys),
+            tags=tags,
+            partition_key=partition.isoformat() if partition else None,
+            run_id=run_id,
+            raise_on_error=False,
+            run_config=_NO_CONSOLE,
+            resources={"s3": s3, "pipeline": PipelineResource(s3=s3)} if s3 else None,
+        )
+
+    # ------------------------------------------------------------------------------------------ the database
+
+    def database(self) -> AbstractContextManager[psycopg.Connection]:
+        """A connection to the warehouse."""
+        return connect(self.database_url)
+
+    def dumps(self) -> list[Dump]:
+        """The whole ledger of the sender, oldest stamp first."""
+        with self.database() as connection:
+            return ledger.select(connection, "sender = %s", [SENDER.name])
+
+    def statuses(self) -> dict[DumpStatus, int]:
+        """How many dumps are how far."""
+        found = [dump.status for dump in self.dumps()]
+        return {status: found.count(status) for status in set(found)}
+
+    def rows(self, dataset: str) -> int:
+        """Rows of a dataset's table."""
+        with self.database() as connection:
+            return reports.table_rows(connection, feed_of(dataset))
+
+    def live(self) -> dict[str, int]:
+        """Rows of every table that has any."""
+        found = {feed.dataset: self.rows(feed.dataset) for feed in feeds_of(SENDER.name)}
+        return {dataset: rows for dataset, rows in found.items() if rows}
+
+    def content(self, dataset: str) -> list[tuple[object, ...]]:
+        """Key and row hash of every row of a table."""
+        feed = feed_of(dataset)
+        names = sql.SQL(", ").join(sql.Identifier(name) for name in (*feed.key, "_row_hash", "_load_id"))
+        query = sql.SQL("select {} from {} order by {}").format(names, sql.Identifier(SENDER.name, dataset), names)
+        with self.database() as connection:
+            return connection.execute(query).fetchall()
+
+    def loads(self) -> int:
+        """Loads in the audit."""
+        with self.database() as connection:
+            row = connection.execute("select count(*) from ops.load").fetchone()
+        assert row is not None
+        return int(row[0])
+
+
+def feed_of(dataset: str) -> Feed:
+    """The VA's feed of a dataset."""
+    return feed_named(f"{SENDER.name}/{dataset}")
+
+
+def upload_lines(count: int = 3, *, file_name: str = "scan.pdf") -> list[str]:
+    """Lines of an uploads dump that keep the contract, header first."""
+    header = "submission_id,confirmation_code,attachment_id,file_name"
+    return [header, *(f"{1_000_001 + n},00000000-0000-4000-8000-{n:012},L015,{file_name}" for n in range(count))]
+
+
+def upload_name(day: dt.date = DAY, *, hour: int = 5) -> str:
+    """The name of an uploads dump of a day, below the sender's prefix."""
+    return f"{UPLOADS}/dt={day}/{UPLOADS}_{day:%Y%m%d}T{hour:02}0000Z.csv"
+
+
+def as_csv(lines: Sequence[str]) -> bytes:
+    """Lines as a file."""
+    return ("\n".join(lines) + "\n").encode()
+
+
+# ---------------------------------------------------------------------------------------------- fixtures
+
+
+@pytest.fixture
+def configure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Configure]:
+    """Sets CLAIMS_* variables by the names of the settings; none of the machine's own take part, no `.env` either."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith(("CLAIMS_", "DAGSTER_", "AWS_"))]:
+        monkeypatch.delenv(name)
+
+    def configured(**settings: object) -> None:
+        for name, value in settings.items():
+            monkeypatch.setenv(f"CLAIMS_{name.upper()}", str(value))
+        get_settings.cache_clear()
+
+    configured(state_dir=tmp_path / "state")
+    yield configured
+    get_settings.cache_clear()
+
+
+@pytest.fixture
+def pointed(
+    configure: Configure, fresh_alerts: None, services: LocalServices, s3: S3Client, bucket: str, database_url: str
+) -> str:
+    """Settings that point to the embedded services as to real ones: migrated database, empty buckets. Its URL."""
+    archive = f"a-{secrets.token_hex(8)}"
+    ensure_bucket(s3, archive)
+    configure(
+        database_url=database_url,
+        s3_endpoint_url=services.s3.url,
+        s3_region=services.s3.region,
+        s3_access_key_id=services.s3.access_key_id,
+        s3_secret_access_key=services.s3.secret_access_key,
+        inbox_bucket=bucket,
+        archive_bucket=archive,
+        token_keys=make_key_ring(),
+        quarantine_keys=make_key_ring(),
+    )
+    with connect(database_url) as connection:
+        migrate(connection, all_feeds())
+    return database_url
+
+
+@pytest.fixture
+def location(pointed: str, s3: S3Client, bucket: str) -> Iterator[CodeLocation]:
+    """A code location whose instance lives in memory."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield CodeLocation(instance, s3, bucket, pointed)
+
+
+@pytest.fixture
+def kept_location(pointed: str, s3: S3Client, bucket: str, tmp_path: Path) -> Iterator[CodeLocation]:
+    """A code location whose instance lies on disk, in `tmp_path / "instance"`, as another process can see it."""
+    folder = tmp_path / "instance"
+    folder.mkdir()
+    with dg.DagsterInstance.local_temp(str(folder)) as instance:
+        yield CodeLocation(instance, s3, bucket, pointed)
