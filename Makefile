@@ -10,7 +10,7 @@ INSTALLED := $(VENV)/installed
 # Tests, two at a time: the machines that run them have two cores.
 JOBS ?= 2
 
-.PHONY: help install demo dev test test-ui lint format bench lock env-example chromium clean
+.PHONY: help install demo dev test test-ui lint format bench lock docs chromium clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -64,8 +64,8 @@ lock: ## Renew requirements.lock from pyproject.toml
 	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url \
 	  --python-version 3.11 --upgrade --quiet --custom-compile-command "make lock" -o requirements.lock
 
-env-example: $(INSTALLED) ## Write .env.example from the settings
-	@$(BIN)/python -m claims_pipeline.settings > .env.example
+docs: $(INSTALLED) ## Write the generated pages: .env.example, docs/metrics.md
+	@$(BIN)/python -m claims_pipeline_tests.generated_docs
 
 clean: ## Stop the embedded parts and delete .venv and .local
 	@test ! -x $(BIN)/claims-pipeline || $(BIN)/claims-pipeline local reset --yes

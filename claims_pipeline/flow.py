@@ -409,7 +409,7 @@ def catch_up(flow: Flow, sender: Sender, *, each: Callable[[Dump], None] | None 
 
 _patiently = tenacity.Retrying(
     retry=tenacity.retry_if_exception_type(Transient),
-    wait=tenacity.wait_exponential_jitter(initial=2, max=30),
+    wait=tenacity.wait_exponential_jitter(multiplier=2, max=30),
     stop=tenacity.stop_after_attempt(5),
     reraise=True,
 )

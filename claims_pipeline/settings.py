@@ -15,7 +15,7 @@ PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 
 class Settings(BaseSettings):
-    """One field per `CLAIMS_*` variable; `.env.example` is written from the descriptions (`make env-example`)."""
+    """One field per `CLAIMS_*` variable; `.env.example` is written from the descriptions (`make docs`)."""
 
     model_config = SettingsConfigDict(env_prefix="CLAIMS_", env_file=".env", extra="ignore", frozen=True)
 
@@ -59,6 +59,11 @@ class Settings(BaseSettings):
     datadog_statsd_port: int = Field(8125, description="UDP port of the DogStatsD agent.")
     datadog_env: str = Field("local", description="Value of the 'env' tag on every metric and event.")
 
+    @property
+    def run_locks(self) -> Path:
+        """Folder of the locks by which runs of this machine are known to be alive."""
+        return self.state_dir / "run_locks"
+
 
 @cache
 def get_settings() -> Settings:
@@ -75,9 +80,3 @@ def example() -> str:
             default = default.relative_to(PROJECT_ROOT)
         lines += [f"# {field.description}", f"#CLAIMS_{name.upper()}={'' if default is None else default}", ""]
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    import sys
-
-    sys.stdout.write(example())

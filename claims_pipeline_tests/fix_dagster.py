@@ -20,7 +20,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,7 +73,7 @@ class CodeLocation:
     instance: dg.DagsterInstance
     s3: S3Client
     inbox: str
-    database_url: str
+    database_url: str = field(repr=False)
 
     @property
     def pipeline(self) -> PipelineResource:

@@ -53,7 +53,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for 
         if as_json:
             print_json(found)
             return
-        rows = [(s.name, s.running, s.pid, s.url, s.version, s.bytes_on_disk, str(s.folder)) for s in found]
+        rows = [(s.name, s.running, str(s.pid or "-"), s.url, s.version, s.bytes_on_disk, str(s.folder)) for s in found]
         out.print(table("embedded parts", ["name", "running", "pid", "url", "version", "bytes", "folder"], rows))
 
 
@@ -67,5 +67,5 @@ def reset(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = Fals
         folder = get_settings().state_dir
         if not yes:
             typer.confirm(f"Delete all tables, dumps, keys and run history in {folder}?", abort=True)
-        local.reset(folder, also=("keys", "dagster", "dagster_home"))
+        local.reset(folder, also=("keys", "dagster", "dagster_home", "run_locks"))
         out.print("deleted")

@@ -14,12 +14,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from claims_pipeline.errors import ClaimsPipelineError, Transient, safe_text, whereabouts
 
-out = Console()
+_WIDTH_OF_A_FILE = 160  # where no terminal says how wide it is, lines are not broken at 80
+out = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE, soft_wrap=False)
 err = Console(stderr=True)
 
 EXIT_ATTENTION = 1
@@ -50,10 +52,10 @@ def print_json(value: object) -> None:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
     """A table; numbers are right-aligned with thousands separated, None is a dash."""
-    made = Table(title=title, title_justify="left", header_style="bold", title_style="bold")
+    made = Table(title=title, title_justify="left", header_style="bold", title_style="bold", box=SIMPLE_HEAD)
     numeric = [bool(rows) and all(isinstance(row[i], int | None) for row in rows) for i in range(len(columns))]
-    for name, right in zip(columns, numeric, strict=True):
-        made.add_column(name, justify="right" if right else "left", overflow="fold")
+    for place, (name, right) in enumerate(zip(columns, numeric, strict=True)):
+        made.add_column(name, justify="right" if right else "left", overflow="fold", no_wrap=right or place == 0)
     for row in rows:
         made.add_row(*(_cell(value) for value in row))
     return made

@@ -25,10 +25,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from claims_pipeline.errors import BadDump
 from claims_pipeline.feeds.contract import Feed
 from claims_pipeline.frames.cast import Mask, cast_column
-from claims_pipeline.frames.csv_source import CsvSource, RawBatch, RowTooLong
+from claims_pipeline.frames.csv_source import CsvSource, RawBatch
 from claims_pipeline.frames.header import Layout, understand
 from claims_pipeline.frames.keys import KeyRing, Keys, seal
 from claims_pipeline.frames.rowhash import HASH_BYTES, row_hashes
@@ -37,8 +36,6 @@ from claims_pipeline.frames.validate import Broken, Rules
 
 ROW_NUMBER = "_row_number"
 ROW_HASH = "_row_hash"
-MAX_BLOCK = 64 << 20  # bytes; the longest row that is read
-_BLOCKS = 8  # a batch is read in so many blocks: pyarrow holds up to 32 blocks, and cannot be told to hold fewer
 
 REJECTS_SCHEMA = pa.schema(
     [
@@ -99,11 +96,10 @@ def validate_dump(
 ) -> Validation:
     """Read a CSV dump and write its rows as Parquet: those that keep the contract, treated; the others, sealed.
 
-    Streams: memory is a small multiple of `batch_bytes`. A row longer than an eighth of that starts the reading again
-    with blocks eight times as large, up to 64 MiB; this needs a seekable source.
+    Streams: memory is a small multiple of `batch_bytes`, or of the longest row (at most 64 MiB).
 
     Args:
-        source: the dump's bytes.
+        source: the dump's bytes; need not be seekable.
         feed: its contract.
         compression: "gzip", or None.
         stamp: the dump's own time stamp; aware. Bounds time stamps with `max_ahead`.
@@ -127,26 +123,10 @@ def validate_dump(
     """
     if stamp.tzinfo is None:
         raise ValueError("the dump's time stamp must be aware")
-    start = source.tell() if source.seekable() else None
-    block = max(1, batch_bytes // _BLOCKS)
-    while True:
-        try:
-            with _removed_on_error(rows_path, rejects_path):
-                csv = CsvSource(
-                    source,
-                    compression=compression,
-                    dialect=feed.dialect,
-                    block_bytes=block,
-                    blocks_per_batch=max(1, batch_bytes // block),
-                )
-                with _Pass(feed, keys, stamp, delivery_day, rows_path, rejects_path) as work:
-                    return work.run(csv, progress)
-        except RowTooLong:
-            pass
-        if start is None or block >= MAX_BLOCK:
-            raise BadDump("dump.unreadable", f"a row is longer than {block} bytes: an unclosed quote, or no CSV")
-        block = min(block * _BLOCKS, MAX_BLOCK)
-        source.seek(start)
+    with _removed_on_error(rows_path, rejects_path):
+        csv = CsvSource(source, compression=compression, dialect=feed.dialect, batch_bytes=batch_bytes)
+        with _Pass(feed, keys, stamp, delivery_day, rows_path, rejects_path) as work:
+            return work.run(csv, progress)
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ Belongs here: NULLs where none may be, time stamps ahead of the dump, and the co
 here: what happens to the rows (`dump`), and casts.
 
 pandera's own report of failures holds the failing values, and loses the row of some table checks; its warnings quote
-values too. So only the boolean outputs of failed checks are taken from it, and checks that only warn are run apart.
+values too. So it only says which checks failed; those are run again for the rows, and checks that only warn run apart.
 """
 
 from __future__ import annotations
@@ -91,24 +91,39 @@ class Rules:
             failures = errors.schema_errors
         for failure in failures:
             column = failure.schema.name if isinstance(failure.schema, pandera.pandas.Column) else None
-            broken.append(self._broken(failure.check, column, failure.check_output, len(frame)))
-        advice = []
-        for column, check in self._advice:
-            output = check(frame if column is None else frame[column]).check_output
-            advice.append(self._broken(check, column, output, len(frame)))
+            broken.append(self._broken(failure.check, column, frame))
+        advice = [self._broken(check, column, frame) for column, check in self._advice]
         return [b for b in broken if b.rows.any()], [b for b in advice if b.rows.any()]
 
-    def _broken(self, check: object, column: str | None, output: object, rows: int) -> Broken:
-        """The rows where a check said False. It says nothing about NULLs, neither by leaving them out nor by NA."""
+    def _broken(self, check: object, column: str | None, frame: pd.DataFrame) -> Broken:
+        """The rows where a check says False. It says nothing about NULLs, by leaving them out or by NA."""
         name = check.name if isinstance(check, pandera.pandas.Check) else check
         rule = f"{column or 'row'}.{name}"
-        if not isinstance(output, pd.Series):
+        output = _said(check, frame if column is None else frame[column])
+        if output is None:
             raise ClaimsPipelineError(
                 f"{self._feed}: the rule {rule} could not be run on rows; it raised, or gave no value per row"
             )
-        mask = np.zeros(rows, np.bool_)
+        mask = np.zeros(len(frame), np.bool_)
         mask[output.index[~output.fillna(value=True).to_numpy(dtype=np.bool_)]] = True
         return Broken(rule, column, mask)
+
+
+def _said(check: object, data: pd.Series | pd.DataFrame) -> pd.Series | None:
+    """What a check says of each row; None when it says nothing of the kind."""
+    if not isinstance(check, pandera.pandas.Check):
+        return None
+    try:
+        if isinstance(data, pd.DataFrame):
+            # Not check(data): that goes on to collect failing values, and fails where some rows got False, others NA.
+            return _per_row(check.get_backend(data)(check).apply(data))  # type: ignore[no-untyped-call]
+        return _per_row(check(data).check_output)
+    except Exception:  # a contract's own code; whatever it raised may quote values
+        return None
+
+
+def _per_row(output: object) -> pd.Series | None:
+    return output if isinstance(output, pd.Series) else None
 
 
 def _true(condition: pa.ChunkedArray) -> Mask:

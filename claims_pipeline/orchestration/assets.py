@@ -17,7 +17,7 @@ from claims_pipeline import checks
 from claims_pipeline.errors import ClaimsPipelineError, Transient, safe_text, whereabouts
 from claims_pipeline.feeds import Feed
 from claims_pipeline.flow import Flow
-from claims_pipeline.orchestration import describe
+from claims_pipeline.orchestration import describe, liveness
 from claims_pipeline.orchestration.hooks import tell_of_failure, tell_of_success
 from claims_pipeline.orchestration.keys import (
     REQUEST_TAG,
@@ -216,6 +216,11 @@ def safe_failures(context: dg.AssetExecutionContext) -> Iterator[None]:
         text = f"{safe_text(error)} at {whereabouts(error)}"
         context.log.error("the step met a defect: %s", text)
         raise dg.Failure(description=text, allow_retries=False) from None
+
+
+def _flow(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> Flow:
+    liveness.hold(context.run_id, pipeline.settings.run_locks)
+    return pipeline.flow(context.run_id)
 
 
 def _by_hand(context: dg.AssetExecutionContext) -> bool:

@@ -14,6 +14,7 @@ import dagster as dg
 from claims_pipeline import checks
 from claims_pipeline.feeds import Feed, Sender, all_feeds, all_senders, feed_named, feeds_of
 from claims_pipeline.flow import Discovery
+from claims_pipeline.orchestration import liveness
 from claims_pipeline.orchestration.arrivals import Decision, RunPlan, decide
 from claims_pipeline.orchestration.keys import REQUEST_TAG, SENDER_TAG, feed_keys, table_key
 from claims_pipeline.orchestration.resources import PipelineResource
@@ -65,6 +66,7 @@ def look(
     Raises:
         Transient, ClaimsPipelineError: the tick fails visibly; an inbox that cannot be listed is not an empty one.
     """
+    liveness.report_dead_runs(instance, pipeline.settings.run_locks)
     flow = pipeline.flow(f"arrivals-{uuid.uuid4().hex[:12]}")
     flow.prepare()
     found = flow.discover(sender)
@@ -97,6 +99,8 @@ def run_request(sender: Sender, plan: RunPlan) -> dg.RunRequest:
             "dagster/asset_partition_range_end": plan.last.isoformat(),
             REQUEST_TAG: plan.request_id,
             SENDER_TAG: sender.name,
+            # A crashed run is asked for again through the ledger, which counts attempts; not by the daemon as well.
+            "dagster/max_retries": "0",
         },
     )
 

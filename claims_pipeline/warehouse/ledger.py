@@ -174,8 +174,8 @@ def same_content(connection: psycopg.Connection, dump: Dump, sha256: str) -> tup
     """
     earlier = select(
         connection,
-        "dump_id <> %s and sender = %s and dataset is not distinct from %s and status <> 'failed' and sha256 is not null"
-        " and (sha256 = %s or (bucket, key) = (%s, %s))",
+        "dump_id <> %s and sender = %s and dataset is not distinct from %s and status <> 'failed'"
+        " and sha256 is not null and (sha256 = %s or (bucket, key) = (%s, %s))",
         [dump.dump_id, dump.sender, dump.dataset, sha256, dump.bucket, dump.key],
     )
     earlier.sort(key=lambda d: d.dump_id)

@@ -84,26 +84,6 @@ def judge(connection: psycopg.Connection, feed: Feed, context: MergeContext) -> 
     connection.execute("analyze verdict")
 
 
-def judge(connection: psycopg.Connection, feed: Feed, context: MergeContext) -> None:
-    """Give each staged row its verdict, in the temporary table `verdict`: inserted, updated, unchanged or stale."""
-    connection.execute("create temp table verdict (_row_number bigint, verdict text) on commit drop")
-    query = sql.SQL(
-        "insert into verdict select s._row_number, case"
-        "  when t.{first_key} is not null and t._row_hash = s._row_hash then 'unchanged'"
-        "  when not ({newer}) then 'stale'"
-        "  when t.{first_key} is null then 'inserted'"
-        "  else 'updated' end as verdict"
-        " from stage s left join {table} t on {on_key}"
-    ).format(
-        first_key=sql.Identifier(feed.key[0]),
-        newer=_newer(feed),
-        table=table_of(feed),
-        on_key=_equal(feed.key, "t", "s"),
-    )
-    connection.execute(query, context.values)
-    connection.execute("analyze verdict")
-
-
 def take_unique_conflicts(connection: psycopg.Connection, feed: Feed) -> list[UniqueConflict]:
     """Remove staged rows that would write a unique value which another key holds, in the dump or in the table.
 
@@ -115,43 +95,6 @@ def take_unique_conflicts(connection: psycopg.Connection, feed: Feed) -> list[Un
     while found := [conflict for name in feed.unique for conflict in _take_conflicts_of(connection, feed, name)]:
         conflicts += found
     return conflicts
-
-
-def _take_conflicts_of(connection: psycopg.Connection, feed: Feed, name: str) -> list[UniqueConflict]:
-    parts = {
-        "column": sql.Identifier(name),
-        "table": table_of(feed),
-        "s_key": columns_sql(feed.key, "s"),
-        "t_key": columns_sql(feed.key, "t"),
-        "w_key": columns_sql(feed.key, "w"),
-        "o_is_t": _equal(feed.key, "o", "t"),
-        "t_is_w": _equal(feed.key, "t", "w"),
-    }
-    # Conflicts are rare: that there can be none is found by a hash aggregate and a hash join.
-    taken = "select 1 from stage s join {table} t on t.{column} = s.{column} where ({t_key}) <> ({s_key}) limit 1"
-    if not (
-        _repeats(connection, sql.Identifier("stage"), (name,))
-        or connection.execute(sql.SQL(taken).format(**parts)).fetchone()
-    ):
-        return []
-    query = sql.SQL(
-        "with writes as ("
-        "  select s._row_number, {s_key}, s.{column} from stage s join verdict v on v._row_number = s._row_number"
-        "  where v.verdict in ('inserted', 'updated')),"
-        " held as ("
-        "  select w._row_number from writes w join {table} t on t.{column} = w.{column} and ({t_key}) <> ({w_key})"
-        "  left join writes o on {o_is_t} where o._row_number is null),"
-        " twice as (select {column} from writes group by {column} having count(*) > 1),"
-        " doubled as (select _row_number from ("
-        "  select w._row_number,"
-        "   row_number() over (partition by w.{column} order by t.{column} is null, {w_key}) as place"
-        "  from writes w join twice on twice.{column} = w.{column}"
-        "  left join {table} t on {t_is_w} and t.{column} = w.{column}) r where place > 1)"
-        " delete from stage s"
-        " where s._row_number in (select _row_number from held union select _row_number from doubled)"
-        " returning s._row_number, (to_jsonb(s) - '_row_hash')::text"
-    ).format(**parts)
-    return [UniqueConflict(number, name, row) for number, row in connection.execute(query)]
 
 
 def _repeats(connection: psycopg.Connection, columns: tuple[str, ...]) -> bool:
@@ -176,6 +119,8 @@ def _is_taken(connection: psycopg.Connection, feed: Feed, name: str) -> bool:
 
 
 def _take_conflicts_of(connection: psycopg.Connection, feed: Feed, name: str) -> list[UniqueConflict]:
+    if not (_repeats(connection, (name,)) or _is_taken(connection, feed, name)):
+        return []  # as nearly always, and found for the price of a hash aggregate and a hash join
     query = sql.SQL(
         "with writes as ("
         "  select s._row_number, {s_key}, s.{column} from stage s join verdict v on v._row_number = s._row_number"

@@ -8,12 +8,12 @@ import io
 from typing import Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from claims_pipeline.errors import BadDump
 from claims_pipeline.feeds.contract import CsvDialect
-from claims_pipeline.frames.csv_source import CsvSource, RowTooLong
+from claims_pipeline.frames.csv_source import MAX_ROW, CsvSource
 
 from .samples import relaxed
 
@@ -25,16 +25,14 @@ def read(
     *,
     compression: Literal["gzip"] | None = None,
     dialect: CsvDialect = CsvDialect(),  # noqa: B008 - frozen
-    block_bytes: int = 1 << 16,
-    blocks_per_batch: int = 1,
+    batch_bytes: int = 1 << 16,
 ) -> tuple[tuple[str, ...], dict[int, list[Cell]], dict[int, str]]:
     """Header, rows by number, ragged rows by number; cells with their bytes decoded."""
     source = CsvSource(
         io.BytesIO(dump),
         compression=compression,
         dialect=dialect,
-        block_bytes=block_bytes,
-        blocks_per_batch=blocks_per_batch,
+        batch_bytes=batch_bytes,
     )
     rows: dict[int, list[Cell]] = {}
     ragged: dict[int, str] = {}
@@ -56,14 +54,14 @@ def written(rows: list[list[str]], *, quoting: Literal[0, 1], line_end: str = "\
 
 
 nasty = st.text(st.sampled_from(list("ab\",;'\\N\n\r\t \u00e9\u4e2d\U0001f600=@")), max_size=6)
-blocks = st.sampled_from([64, 200, 1 << 16])
+blocks = st.sampled_from([1, 7, 64, 1 << 16])
 
 
 @relaxed
 @given(st.lists(st.tuples(nasty, nasty, st.just("end")), max_size=30), st.sampled_from(["\n", "\r\n"]), blocks)
 def test_all_quoted_text_comes_back_as_written(rows: list[tuple[str, ...]], line_end: str, block: int) -> None:
     dump = written([["a", "b", "c"], *map(list, rows)], quoting=csv.QUOTE_ALL, line_end=line_end)
-    header, got, ragged = read(dump, block_bytes=block)
+    header, got, ragged = read(dump, batch_bytes=block)
     assert header == ("a", "b", "c")
     assert got == {i: list(row) for i, row in enumerate(rows, 1)}
     assert ragged == {}
@@ -73,21 +71,48 @@ def test_all_quoted_text_comes_back_as_written(rows: list[tuple[str, ...]], line
 @given(st.lists(st.tuples(nasty, nasty, st.just("end")), max_size=30), blocks)
 def test_minimally_quoted_text_comes_back_with_bare_blanks_as_null(rows: list[tuple[str, ...]], block: int) -> None:
     dump = written([["a", "b", "c"], *map(list, rows)], quoting=csv.QUOTE_MINIMAL)
-    _, got, _ = read(dump, block_bytes=block)
+    _, got, _ = read(dump, batch_bytes=block)
     assert got == {i: [None if cell in {"", "\\N"} else cell for cell in row] for i, row in enumerate(rows, 1)}
 
 
+RAGGED_OR_NOT = [
+    "1,x",
+    "ragged",
+    '1,"a\nb"',
+    "a,b,c",
+    '"q\r\n","""x"',
+    "",
+    "\xff",
+    'stray",quote',
+    "5'11\",a,b",
+    '"x"y,z"z',
+]
+
+
 @relaxed
-@given(st.lists(st.sampled_from(["1,x", "ragged", '1,"a\nb"', "a,b,c", '"q\r\n","""', "", "\xff"]), max_size=60),
-       st.sampled_from([32, 64, 200]), st.sampled_from([1, 3]))  # fmt: skip
-def test_rows_are_numbered_as_they_stand_in_the_dump(lines: list[str], block: int, per_batch: int) -> None:
-    lines = [line + 'x"' if line.endswith('"""') else line for line in lines]
+@given(st.lists(st.sampled_from(RAGGED_OR_NOT), max_size=60), blocks)
+def test_rows_are_numbered_as_they_stand_in_the_dump(lines: list[str], block: int) -> None:
     dump = ("a,b\n" + "".join(line + "\n" for line in lines)).encode("latin-1")
-    _, rows, ragged = read(dump, block_bytes=block, blocks_per_batch=per_batch)
+    _, rows, ragged = read(dump, batch_bytes=block)
     counted = [line for line in lines if line]  # blank lines are no rows
-    fitting = {"1,x", '1,"a\nb"', '"q\r\n","""x"'}
+    fitting = {"1,x", '1,"a\nb"', '"q\r\n","""x"', 'stray",quote', '"x"y,z"z'}
     assert set(rows) == {i for i, line in enumerate(counted, 1) if line in fitting}
     assert ragged == {i: line for i, line in enumerate(counted, 1) if line not in fitting}
+
+
+def outcome(body: str, batch_bytes: int) -> object:
+    try:
+        return read(b"a,b\n" + body.encode("latin-1"), batch_bytes=batch_bytes)
+    except BadDump as error:
+        return str(error)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.text(st.sampled_from('a,"\n\r\xe9'), max_size=40), st.integers(1, 20))
+@example('"\r\n"""\n,', 1)
+@example('a\r\n"",""\r\r\n', 2)
+def test_the_size_of_batches_changes_nothing_however_odd_the_quotes(body: str, batch_bytes: int) -> None:
+    assert outcome(body.replace("\xe9", "x"), batch_bytes) == outcome(body.replace("\xe9", "x"), 1 << 16)
 
 
 def test_quoted_nothing_is_text_and_bare_nothing_is_null() -> None:
@@ -157,11 +182,30 @@ def test_what_is_no_csv_is_unreadable(dump: bytes, compression: Literal["gzip"] 
 def test_a_decompression_bomb_is_given_up() -> None:
     row = b"1," + b"x" * (1 << 16) + b"\n"
     bomb = gzip.compress(b"a,b\n") + gzip.compress(row * 256) * 20
-    source = CsvSource(io.BytesIO(bomb), compression="gzip", dialect=CsvDialect(), block_bytes=1 << 20)
+    source = CsvSource(io.BytesIO(bomb), compression="gzip", dialect=CsvDialect(), batch_bytes=1 << 20)
     with pytest.raises(BadDump, match="unpacks"):
         all(source.batches())
 
 
-def test_a_row_larger_than_a_block_is_told() -> None:
-    with pytest.raises(RowTooLong):
-        read(b"a,b\n1,2\n" + b"x" * 1000 + b",2\n", block_bytes=100)
+def test_a_row_longer_than_a_batch_is_read() -> None:
+    assert read(b'a,b\n1,"' + b"x\n" * 5000 + b'"\n3,4\n', batch_bytes=100)[1] == {
+        1: ["1", "x\n" * 5000],
+        2: ["3", "4"],
+    }
+
+
+def test_a_row_without_end_is_given_up() -> None:
+    source = CsvSource(
+        io.BytesIO(b'a,b\n1,"' + b"x\n" * MAX_ROW), compression=None, dialect=CsvDialect(), batch_bytes=16 << 20
+    )
+    with pytest.raises(BadDump, match="longer than"):
+        all(source.batches())
+
+
+def test_a_source_may_give_less_than_it_is_asked_for() -> None:
+    class Trickle(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            return super().read(min(3, size or 0))
+
+    source = CsvSource(Trickle(b"a,b\n1,2\n3,4\n"), compression=None, dialect=CsvDialect(), batch_bytes=100)
+    assert [batch.numbers.tolist() for batch in source.batches()] == [[1, 2]]

@@ -162,7 +162,7 @@ def test_a_refused_dump_leaves_no_files(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_row_longer_than_a_block_is_read_with_larger_blocks() -> None:
+def test_a_row_longer_than_a_batch_is_read() -> None:
     rows = [good(visit_id=str(i)) for i in range(1, 400)]
     rows[300]["secret"] = "x\n" * 200_000
     rows[310]["room"] = "x"
@@ -229,7 +229,7 @@ def oracle(cells: dict[str, str]) -> set[str]:
 
 @relaxed
 @given(st.lists(faults, max_size=20), st.sampled_from([1 << 12, 8 << 20]))
-def test_verdicts_are_those_of_the_oracle_in_any_block_size(changes: list[dict[str, str]], batch_bytes: int) -> None:
+def test_verdicts_are_those_of_the_oracle_in_any_batch_size(changes: list[dict[str, str]], batch_bytes: int) -> None:
     outcome = deliver(csv_bytes([good(**cells) for cells in changes]), batch_bytes=batch_bytes)
     filtered = [i for i, cells in enumerate(changes, 1) if cells.get("kind") == "letter"]
     broken = {i: oracle(cells) for i, cells in enumerate(changes, 1) if i not in filtered and oracle(cells)}
@@ -304,11 +304,10 @@ def test_nothing_dropped_or_tokenised_gets_out(
     "dump",
     [
         b"1,canary-name,600130094\n2,canary,3\n",
-        csv_bytes([good(note="canary")]).replace(b"canary", b'canary"'),
         csv_bytes([good(note="canary")], [n for n in GOOD if n != "seen_at"]),
         csv_bytes([{**good(), "x_ciphertext": "canary"}], [*GOOD, "x_ciphertext"]),
         csv_bytes([{**good()}], [*GOOD, "note"]).replace(b"fine", b"canary"),
-        csv_bytes([good(note="canary")])[:-40] + b'"canary',
+        csv_bytes([good(note="canary")]) + b'2,"canary',
         b"canary\xff,canary\n",
     ],
 )

@@ -1,0 +1,24 @@
+"""Pages of the repository that are written from the code: `make docs` writes them, `test_docs` compares."""
+
+from __future__ import annotations
+
+from claims_pipeline import settings
+from claims_pipeline.alerts import metrics_table
+from claims_pipeline.settings import PROJECT_ROOT
+
+_METRICS = """# Metrics
+
+Sent by DogStatsD when `CLAIMS_DATADOG_STATSD_HOST` is set, at the end of each run, with the tag `env`. Failures are sent
+as events too. Written by `make docs` from `claims_pipeline.alerts.METRICS`.
+
+"""
+
+
+def pages() -> dict[str, str]:
+    """Text of every generated page, by its path from the root."""
+    return {".env.example": settings.example(), "docs/metrics.md": _METRICS + metrics_table()}
+
+
+if __name__ == "__main__":
+    for path, text in pages().items():
+        (PROJECT_ROOT / path).write_text(text)

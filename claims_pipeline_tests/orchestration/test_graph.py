@@ -1,0 +1,121 @@
+"""The code location as people see it, written out: a change of the graph that nobody meant is seen here."""
+
+from __future__ import annotations
+
+import dagster as dg
+import pytest
+
+from claims_pipeline.definitions import build_definitions
+
+DATASETS = {
+    "va_form526": [
+        "form526_contentions",
+        "form526_job_statuses",
+        "form526_submission_remediations",
+        "form526_submissions",
+        "form526_uploads",
+    ],
+}
+"""Every sender and its datasets. A new sender is a new line here."""
+
+CHECKS = {
+    "raw/": ["intact"],
+    "validated/": ["contract", "rejects_within_budget"],
+    "": ["fresh", "key_unique", "row_conservation", "volume_in_range"],
+}
+"""Every layer of a dataset, and its checks."""
+
+FEEDS = [f"{sender}/{dataset}" for sender, datasets in DATASETS.items() for dataset in datasets]
+
+
+@pytest.fixture(scope="module")
+def repository() -> dg.RepositoryDefinition:
+    return build_definitions().get_repository_def()
+
+
+@pytest.fixture(scope="module")
+def specs() -> dict[str, dg.AssetSpec]:
+    return {spec.key.to_user_string(): spec for spec in build_definitions().resolve_all_asset_specs()}
+
+
+def test_every_dataset_has_three_layers_and_nothing_else_is_there(specs: dict[str, dg.AssetSpec]) -> None:
+    assert sorted(specs) == sorted(f"{layer}{feed}" for layer in CHECKS for feed in FEEDS)
+
+
+def test_each_layer_has_its_checks(repository: dg.RepositoryDefinition) -> None:
+    found = sorted(f"{key.asset_key.to_user_string()}: {key.name}" for key in repository.asset_graph.asset_check_keys)
+    assert found == sorted(f"{layer}{feed}: {name}" for layer, names in CHECKS.items() for name in names for feed in FEEDS)
+
+
+def test_each_layer_comes_from_the_one_before(specs: dict[str, dg.AssetSpec]) -> None:
+    found = {key: [dep.asset_key.to_user_string() for dep in spec.deps] for key, spec in specs.items()}
+    expected: dict[str, list[str]] = {}
+    for feed in FEEDS:
+        expected |= {f"raw/{feed}": [], f"validated/{feed}": [f"raw/{feed}"], feed: [f"validated/{feed}"]}
+    assert found == expected
+
+
+def test_each_sender_is_a_group(specs: dict[str, dg.AssetSpec]) -> None:
+    assert {spec.group_name for spec in specs.values()} == set(DATASETS)
+
+
+def test_every_asset_has_an_owner_a_version_and_a_description(specs: dict[str, dg.AssetSpec]) -> None:
+    assert all(spec.owners and spec.code_version and spec.description for spec in specs.values())
+
+
+def test_every_asset_is_partitioned_by_day_up_to_today(specs: dict[str, dg.AssetSpec]) -> None:
+    found = [spec.partitions_def for spec in specs.values()]
+    assert all(isinstance(days, dg.DailyPartitionsDefinition) and days.end_offset == 1 for days in found)
+
+
+def test_only_the_table_has_a_freshness_policy(specs: dict[str, dg.AssetSpec]) -> None:
+    assert sorted(key for key, spec in specs.items() if spec.freshness_policy) == FEEDS
+
+
+def test_sensors(repository: dg.RepositoryDefinition) -> None:
+    names = sorted(sensor.name for sensor in repository.sensor_defs)
+    assert names == sorted([*(f"arrivals_{sender}" for sender in DATASETS), "killed_runs"])
+
+
+def test_schedules_and_their_times(repository: dg.RepositoryDefinition) -> None:
+    found = {s.name: (s.cron_schedule, s.execution_timezone) for s in repository.schedule_defs}
+    assert found.pop("digest") == ("0 16 * * *", None)
+    assert found.pop("missing_va_form526") == ("0 9 * * *", "UTC")
+    assert set(found) == {f"missing_{sender}" for sender in DATASETS} - {"missing_va_form526"}
+
+
+def test_sensors_and_schedules_run_without_being_switched_on(repository: dg.RepositoryDefinition) -> None:
+    sensors = {sensor.default_status for sensor in repository.sensor_defs}
+    schedules = {schedule.default_status for schedule in repository.schedule_defs}
+    assert (sensors, schedules) == ({dg.DefaultSensorStatus.RUNNING}, {dg.DefaultScheduleStatus.RUNNING})
+
+
+def test_there_are_no_jobs_but_dagsters_own(repository: dg.RepositoryDefinition) -> None:
+    assert [name for name in repository.job_names if not name.startswith("__")] == []
+
+
+@pytest.mark.parametrize("feed", FEEDS)
+def test_every_layer_shows_its_columns_in_the_ui(specs: dict[str, dg.AssetSpec], feed: str) -> None:
+    schemas = [specs[f"{layer}{feed}"].metadata["dagster/column_schema"] for layer in CHECKS]
+    assert all(isinstance(schema, dg.TableSchema) and schema.columns for schema in schemas)
+
+
+@pytest.mark.parametrize("feed", FEEDS)
+def test_the_ui_can_trace_every_stored_column_to_the_raw_dump(specs: dict[str, dg.AssetSpec], feed: str) -> None:
+    def origins(key: str) -> dict[str, str]:
+        lineage = specs[key].metadata["dagster/column_lineage"]
+        assert isinstance(lineage, dg.TableColumnLineage)
+        return {
+            name: f"{dep.asset_key.to_user_string()}: {dep.column_name}"
+            for name, deps in lineage.deps_by_column.items()
+            for dep in deps
+        }
+
+    schema = specs[feed].metadata["dagster/column_schema"]
+    stored = [column.name for column in schema.columns if not column.name.startswith("_")]
+    table, validated = origins(feed), origins(f"validated/{feed}")
+    raw = {column.name for column in specs[f"raw/{feed}"].metadata["dagster/column_schema"].columns}
+    assert sorted(table) == sorted(stored)
+    assert {validated[name] for name in stored} <= {f"raw/{feed}: {name}" for name in raw}
+    assert all(table[name] == f"validated/{feed}: {name}" for name in stored)
+
