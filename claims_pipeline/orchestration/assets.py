@@ -89,7 +89,7 @@ def _raw(feed: Feed) -> dg.AssetsDefinition:
     )
     def raw(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> Results:
         with safe_failures(context):
-            flow = pipeline.flow(context.run.run_id)
+            flow = _flow(context, pipeline)
             flow.prepare()
             by_hand = _by_hand(context)
             if by_hand:
@@ -129,7 +129,7 @@ def _validated(feed: Feed) -> dg.AssetsDefinition:
     )
     def validated(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> Results:
         with safe_failures(context):
-            flow = pipeline.flow(context.run.run_id)
+            flow = _flow(context, pipeline)
             dumps = flow.dumps(feed, _days(context), everything=_by_hand(context))
             done = _each(context, dumps, lambda dump: flow.validate(dump, feed))
             reported = _report(flow, done)
@@ -182,7 +182,7 @@ def _table(feed: Feed) -> dg.AssetsDefinition:
     )
     def table(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> Results:
         with safe_failures(context):
-            flow = pipeline.flow(context.run.run_id)
+            flow = _flow(context, pipeline)
             dumps = flow.dumps(feed, _days(context), everything=_by_hand(context))
             ready = [dump for dump in dumps if dump.status is DumpStatus.VALIDATED]
             done = _each(context, ready, lambda dump: flow.load(dump, feed))
@@ -219,8 +219,8 @@ def safe_failures(context: dg.AssetExecutionContext) -> Iterator[None]:
 
 
 def _flow(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> Flow:
-    liveness.hold(context.run_id, pipeline.settings.run_locks)
-    return pipeline.flow(context.run_id)
+    liveness.hold(context.run.run_id, pipeline.settings.run_locks)
+    return pipeline.flow(context.run.run_id)
 
 
 def _by_hand(context: dg.AssetExecutionContext) -> bool:
