@@ -36,7 +36,7 @@ from claims_pipeline.warehouse.load import Loaded
 from claims_pipeline.warehouse.migrate import migrate, pending
 
 Progress = Callable[[int], None]
-"""Told of rows done since the last call."""
+"""Told how many rows of the dump the step at hand has done."""
 
 REPEATS = (DumpVerdict.RESENT, DumpVerdict.DUPLICATE)
 
@@ -311,11 +311,13 @@ class Flow:
         return ledger.get(connection, dump.dump_id)
 
     def _batches(self, path: Path) -> Iterator[pyarrow.RecordBatch]:
+        done = 0
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=20_000):
                 yield batch
+                done += batch.num_rows
                 if self.progress:
-                    self.progress(batch.num_rows)
+                    self.progress(done)
 
     # ------------------------------------------------------------------------------------------ common
 

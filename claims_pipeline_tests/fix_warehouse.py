@@ -95,9 +95,7 @@ def sample(key: int, version: int = 1, content: str = "a", **others: int | None)
 
 def batch_of(feed: Feed, rows: Sequence[Row], *, first_number: int = 1) -> pyarrow.RecordBatch:
     """Rows as `frames` writes them: stored columns, row number, row hash."""
-    stored = [
-        pyarrow.array([row[i] for row in rows], column.arrow) for i, column in enumerate(feed.stored)
-    ]
+    stored = [pyarrow.array([row[i] for row in rows], column.arrow) for i, column in enumerate(feed.stored)]
     numbers = pyarrow.array(range(first_number, first_number + len(rows)), pyarrow.int64())
     hashes = row_hashes([a for a, c in zip(stored, feed.stored, strict=True) if c.hashed])
     assert rows_schema(feed).names[-2:] == [ROW_NUMBER, ROW_HASH]

@@ -67,7 +67,7 @@ def catch_up(sender: SenderName = None, as_json: AsJson = False) -> None:
             task = progress.add_task("listing the inbox", total=None)
             for one in _senders(sender):
                 run_id = f"{CLI_RUN}{uuid.uuid4().hex[:16]}"
-                flow = flows.Flow(services, run_id=run_id, progress=lambda rows: progress.advance(task, rows))
+                flow = flows.Flow(services, run_id=run_id, progress=lambda rows: progress.update(task, completed=rows))
                 flows.catch_up(
                     flow,
                     one,

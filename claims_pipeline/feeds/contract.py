@@ -23,7 +23,7 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Annotated, Any, Literal, cast
@@ -362,6 +362,22 @@ class ReplacedSet:
 
 
 @dataclass(frozen=True)
+class Document:
+    """A column of JSON documents from which columns are filled that a dump does not hold itself.
+
+    The document's own column is treated as it declares, which is nearly always `Drop`.
+
+    Attributes:
+        column: the contract column with the documents, JSON text.
+        holds: by contract column, its value from the parsed document; pure. A function that raises LookupError,
+            TypeError, ValueError or AttributeError says that the document does not hold the value: it becomes NULL.
+    """
+
+    column: str
+    holds: Mapping[str, Callable[[Any], object]]
+
+
+@dataclass(frozen=True)
 class Feed:
     """One kind of file of one sender: the model and the facts beside it.
 
@@ -376,6 +392,7 @@ class Feed:
         replaced_set: where rows are replaced as a set with their parent.
         unique: columns unique over the table besides the key, when not NULL; each listed column alone.
         refuse: regular expressions of column names whose presence refuses the dump (it was not decrypted).
+        document: a column of JSON documents that fills columns a dump lacks.
         budget: how many rejects a load may have.
         dialect: how the CSV is written.
         volume_tolerance: a dump may hold between 1/x and x times the median rows of its last dumps.
@@ -389,6 +406,7 @@ class Feed:
     replaced_set: ReplacedSet | None = None
     unique: tuple[str, ...] = ()
     refuse: tuple[str, ...] = ()
+    document: Document | None = None
     budget: Budget = Budget()
     dialect: CsvDialect = CsvDialect()
     volume_tolerance: float = 5.0
@@ -399,6 +417,7 @@ class Feed:
         stored = [c.name for c in self.stored]
         named = {self.version} if self.version else set()
         named |= set(self.unique) | ({self.replaced_set.by} if self.replaced_set else set())
+        named |= {self.document.column, *self.document.holds} if self.document else set()
         if missing := named - names:
             raise ValueError(f"{self.name}: columns named in the feed but not in the model: {sorted(missing)}")
         if not self.key:
@@ -465,6 +484,7 @@ class Feed:
             "unique": list(self.unique),
             "replaced_set_by": self.replaced_set.by if self.replaced_set else None,
             "refuse": list(self.refuse),
+            "filled_from": {self.document.column: sorted(self.document.holds)} if self.document else {},
             "table_rules": [str(check.name) for check in self.schema.checks],
             "columns": [
                 {

@@ -33,6 +33,7 @@ from claims_pipeline.feeds.contract import (
     Token,
     column,
 )
+from claims_pipeline.feeds.va_form526_document import FORM
 
 SENDER = Sender(
     name="va_form526",
@@ -306,7 +307,11 @@ def _feed(dataset: str, model: type[FeedModel], **facts: object) -> Feed:
 
 FEEDS = (
     _feed(
-        "form526_submissions", Form526Submissions, version="updated_at", unique=("saved_claim_id", "submitted_claim_id")
+        "form526_submissions",
+        Form526Submissions,
+        version="updated_at",
+        unique=("saved_claim_id", "submitted_claim_id"),
+        document=FORM,
     ),
     _feed(
         "form526_contentions",

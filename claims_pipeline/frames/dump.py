@@ -28,6 +28,7 @@ import pyarrow.parquet
 from claims_pipeline.feeds.contract import Feed
 from claims_pipeline.frames.cast import Mask, cast_column
 from claims_pipeline.frames.csv_source import CsvSource, RawBatch
+from claims_pipeline.frames.derive import derive
 from claims_pipeline.frames.header import Layout, understand
 from claims_pipeline.frames.keys import KeyRing, Keys, seal
 from claims_pipeline.frames.rowhash import HASH_BYTES, row_hashes
@@ -230,12 +231,13 @@ class _Pass:
 
     def _cast(self, batch: RawBatch, layout: Layout) -> tuple[pa.Table, list[Broken], list[Broken]]:
         """Typed columns; the values that could not be cast, and those of columns where they may become NULL."""
+        derived = self._derived(batch, layout)
         typed: dict[str, pa.Array] = {}
         faults: list[Broken] = []
         nulled: list[Broken] = []
         for column in self._feed.columns:
             if column.name in layout.absent:
-                typed[column.name] = pa.nulls(len(batch.numbers), column.arrow)
+                typed[column.name] = derived.get(column.name, pa.nulls(len(batch.numbers), column.arrow))
             if column.name not in layout.positions:
                 continue
             carried = batch.columns[layout.positions[column.name]]
@@ -247,6 +249,16 @@ class _Pass:
                 else:
                     faults.append(Broken(f"{column.name}.{kind}", column.name, rows))
         return pa.table(typed), faults, nulled
+
+    def _derived(self, batch: RawBatch, layout: Layout) -> dict[str, pa.Array]:
+        """Columns that the dump lacks and its document holds."""
+        document = self._feed.document
+        if document is None or document.column not in layout.delivered:
+            return {}
+        lacking = [c for c in self._feed.columns if c.name in layout.absent and c.name in document.holds]
+        if not lacking:
+            return {}
+        return derive(batch.columns[layout.delivered.index(document.column)], document, lacking)
 
     def _filtered(self, typed: pa.Table, rows: int) -> Mask:
         """Rows with a value that the contract leaves out, compared in its canonical text; NULL is not left out."""

@@ -54,7 +54,8 @@ def understand(sender: Sender, feeds: Iterable[Feed], key: str, last_modified: d
             groups = {group: value for group, value in match.groupdict().items() if value}
             try:
                 return Named(feed, *_time_of(groups, zone, arrival))
-            except ValueError:  # a stamp such as 20260231: the name matches in form only
+            # A stamp such as 20260231, or of year 1 in a zone ahead of UTC: the name matches in form only.
+            except (ValueError, OverflowError):
                 continue
     return Named(None, arrival.astimezone(zone).date(), arrival)
 

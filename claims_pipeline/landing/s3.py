@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
-from boto3.exceptions import S3UploadFailedError
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import (
     BotoCoreError,
@@ -90,7 +89,7 @@ def s3_errors(what: str) -> Iterator[None]:
         raise ClaimsPipelineError(
             f"no credentials for S3: {what}. Set CLAIMS_S3_ACCESS_KEY_ID and CLAIMS_S3_SECRET_ACCESS_KEY, or a role"
         ) from None
-    except (BotoCoreError, S3UploadFailedError, OSError) as error:
+    except (BotoCoreError, OSError) as error:
         raise Transient(f"S3 did not finish ({type(error).__name__}): {what}") from None
 
 
@@ -130,7 +129,7 @@ def archive_object(client: S3Client, *, source: ListedObject, to_bucket: str, to
         if stored != reader.size:
             raise Transient(f"the archive holds {stored} bytes of {name}, {reader.size} were sent")
     etag = response["ETag"].strip('"')
-    if etag != source.etag:
+    if (etag, reader.size) != (source.etag, source.size):
         raise BadDump(
             "dump.changed", f"{name} was overwritten between listing and reading; it is read when it is listed again"
         )
@@ -167,8 +166,9 @@ def upload_file(client: S3Client, path: Path, *, bucket: str, key: str) -> None:
     Raises:
         Transient, ClaimsPipelineError: see `s3_errors`.
     """
-    with s3_errors(f"writing s3://{bucket}/{key}"):
-        client.upload_file(str(path), bucket, key, Config=_TRANSFER)
+    # Not boto3's upload_file: it wraps every refusal in an error of its own, which looks as if it could pass.
+    with path.open("rb") as file, s3_errors(f"writing s3://{bucket}/{key}"):
+        client.upload_fileobj(file, bucket, key, Config=_TRANSFER)
 
 
 def download_file(client: S3Client, path: Path, *, bucket: str, key: str) -> None:

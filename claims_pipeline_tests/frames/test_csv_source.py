@@ -102,17 +102,17 @@ def test_rows_are_numbered_as_they_stand_in_the_dump(lines: list[str], block: in
 
 def outcome(body: str, batch_bytes: int) -> object:
     try:
-        return read(b"a,b\n" + body.encode("latin-1"), batch_bytes=batch_bytes)
+        return read(b"a,b\n" + body.encode(), batch_bytes=batch_bytes)
     except BadDump as error:
         return str(error)
 
 
 @settings(deadline=None, max_examples=300)
-@given(st.text(st.sampled_from('a,"\n\r\xe9'), max_size=40), st.integers(1, 20))
+@given(st.text(st.sampled_from('a,"\n\r'), max_size=40), st.integers(1, 20))
 @example('"\r\n"""\n,', 1)
 @example('a\r\n"",""\r\r\n', 2)
 def test_the_size_of_batches_changes_nothing_however_odd_the_quotes(body: str, batch_bytes: int) -> None:
-    assert outcome(body.replace("\xe9", "x"), batch_bytes) == outcome(body.replace("\xe9", "x"), 1 << 16)
+    assert outcome(body, batch_bytes) == outcome(body, 1 << 16)
 
 
 def test_quoted_nothing_is_text_and_bare_nothing_is_null() -> None:
@@ -196,7 +196,10 @@ def test_a_row_longer_than_a_batch_is_read() -> None:
 
 def test_a_row_without_end_is_given_up() -> None:
     source = CsvSource(
-        io.BytesIO(b'a,b\n1,"' + b"x\n" * MAX_ROW), compression=None, dialect=CsvDialect(), batch_bytes=16 << 20
+        io.BytesIO(b'a,b\n1,"' + b"x\n" * (MAX_ROW // 2 + 10_000_000)),
+        compression=None,
+        dialect=CsvDialect(),
+        batch_bytes=8 << 20,
     )
     with pytest.raises(BadDump, match="longer than"):
         all(source.batches())

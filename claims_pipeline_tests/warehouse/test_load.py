@@ -113,9 +113,7 @@ def test_a_backend_that_is_terminated_during_copy_leaves_nothing_and_may_be_trie
     assert old_lab.load(SAMPLES, dump, NEW).rows.conserved
 
 
-def test_a_network_that_breaks_during_copy_leaves_nothing(
-    old_lab: Lab, proxy_to: Callable[[str], Proxy]
-) -> None:
+def test_a_network_that_breaks_during_copy_leaves_nothing(old_lab: Lab, proxy_to: Callable[[str], Proxy]) -> None:
     dump = old_lab.dump(SAMPLES, hour=1)
     before = state(old_lab)
     proxy = proxy_to(old_lab.url)
@@ -174,7 +172,9 @@ def test_two_loads_of_one_dump_at_once_serialise_and_the_second_changes_nothing(
 
 
 def audit(lab: Lab) -> list[tuple[Any, ...]]:
-    return lab.connection.execute("select kind, feed, rows_read, rows_deleted from ops.load order by load_id").fetchall()
+    return lab.connection.execute(
+        "select kind, feed, rows_read, rows_deleted from ops.load order by load_id"
+    ).fetchall()
 
 
 def test_every_load_is_in_the_audit_with_its_kind(old_lab: Lab) -> None:
