@@ -18,7 +18,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +36,6 @@ from claims_pipeline.frames import make_key_ring
 from claims_pipeline.landing.s3 import ensure_bucket
 from claims_pipeline.local import LocalServices, reset
 from claims_pipeline.local.fake_sender import Manifest, Plan, generate, s3_sink
-from claims_pipeline.orchestration.arrivals import Decision
 from claims_pipeline.orchestration.keys import feed_keys
 from claims_pipeline.orchestration.resources import InboxS3, PipelineResource
 from claims_pipeline.orchestration.sensors import look
@@ -61,9 +60,17 @@ _NO_CONSOLE = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @functools.cache
-def whole_job() -> dg.JobDefinition:
-    """The job over all assets of the code location, as the sensors' runs take it."""
-    return build_definitions().resolve_implicit_global_asset_job_def()
+def whole_job(*, s3_attempts: int | None = None) -> dg.JobDefinition:
+    """The job over all assets of the code location, as the sensors' runs take it.
+
+    Args:
+        s3_attempts: how often boto3 itself tries a call; None leaves that to the code location.
+    """
+    if s3_attempts is None:
+        return build_definitions().resolve_implicit_global_asset_job_def()
+    s3 = InboxS3(max_attempts=s3_attempts)
+    location = build_definitions({"s3": s3, "pipeline": PipelineResource(s3=s3)})
+    return location.resolve_implicit_global_asset_job_def()
 
 
 @dataclass(frozen=True)
@@ -103,15 +110,11 @@ class CodeLocation:
         """What the arrivals sensor asks for now."""
         return look(self.instance, self.pipeline, SENDER)[0]
 
-    def decision(self) -> Decision:
-        """What the arrivals sensor decides now."""
-        return look(self.instance, self.pipeline, SENDER)[2]
-
     def run(
-        self, request: dg.RunRequest, *, run_id: str | None = None, s3: InboxS3 | None = None
+        self, request: dg.RunRequest, *, run_id: str | None = None, s3_attempts: int | None = None
     ) -> dg.ExecuteInProcessResult:
-        """Carry out a run request; `s3` reaches the inbox in another way."""
-        return self._execute(request.asset_selection or (), request.tags, run_id=run_id, s3=s3)
+        """Carry out a run request."""
+        return self._execute(request.asset_selection or (), request.tags, run_id=run_id, s3_attempts=s3_attempts)
 
     def deliver(self) -> list[dg.ExecuteInProcessResult]:
         """One look, and every run that it asks for."""
@@ -130,15 +133,11 @@ class CodeLocation:
             },
         )
 
-    def run_that_is(
-        self, status: dg.DagsterRunStatus, request: dg.RunRequest, *, run_id: str | None = None
-    ) -> dg.DagsterRun:
+    def run_that_is(self, status: dg.DagsterRunStatus, request: dg.RunRequest) -> dg.DagsterRun:
         """Enter a run of this request into the instance without carrying it out."""
         keys = frozenset(request.asset_selection or ())
         job = whole_job().get_subset(asset_selection=keys)
-        return self.instance.create_run_for_job(
-            job, run_id=run_id, tags=request.tags, status=status, asset_selection=keys
-        )
+        return self.instance.create_run_for_job(job, tags=request.tags, status=status, asset_selection=keys)
 
     def checks(self, result: dg.ExecuteInProcessResult) -> dict[tuple[str, str], bool]:
         """(asset, check) -> passed, of every check that a run has emitted."""
@@ -148,13 +147,13 @@ class CodeLocation:
     def _execute(
         self,
         keys: Collection[dg.AssetKey],
-        tags: dict[str, str] | None,
+        tags: Mapping[str, str] | None,
         *,
         partition: dt.date | None = None,
         run_id: str | None = None,
-        s3: InboxS3 | None = None,
+        s3_attempts: int | None = None,
     ) -> dg.ExecuteInProcessResult:
-        return whole_job().execute_in_process(
+        return whole_job(s3_attempts=s3_attempts).execute_in_process(
             instance=self.instance,
             asset_selection=list(keys),
             tags=tags,
@@ -162,7 +161,6 @@ class CodeLocation:
             run_id=run_id,
             raise_on_error=False,
             run_config=_NO_CONSOLE,
-            resources={"s3": s3, "pipeline": PipelineResource(s3=s3)} if s3 else None,
         )
 
     # ------------------------------------------------------------------------------------------ the database

@@ -202,7 +202,8 @@ class Lab:
 
 
 @contextmanager
-def _database(services: LocalServices) -> Iterator[str]:
+def new_database(services: LocalServices) -> Iterator[str]:
+    """URL of an empty database, for fixtures that outlive a test; see `database_url`."""
     name = f"t_{secrets.token_hex(8)}".encode()
     with psycopg.connect(services.database_url, autocommit=True) as connection:
         connection.execute(b"CREATE DATABASE " + name)
@@ -228,5 +229,5 @@ def lab(database_url: str) -> Iterator[Lab]:
 @pytest.fixture(scope="module")
 def shared_lab(services: LocalServices) -> Iterator[Lab]:
     """One laboratory for a module: property tests empty it between examples."""
-    with _database(services) as url, _migrated(url) as lab:
+    with new_database(services) as url, _migrated(url) as lab:
         yield lab

@@ -91,7 +91,7 @@ class Reduction(StrEnum):
     YEAR = "year"  # date -> smallint
     MONTH = "month"  # date -> first day of its month
     ZIP3 = "zip3"  # ZIP -> its first 3 digits, '000' for areas of 20,000 people or fewer (164.514(b)(2)(i)(B))
-    EXTENSION = "extension"  # file name -> its lower-case extension, at most 8 characters
+    EXTENSION = "extension"  # file name -> its extension if it is a known document type, else "other"
     COUNT = "count"  # list -> number of its entries
     PARTIAL_DATE = "partial_date"  # 'YYYY|XXXX-MM|XX-DD|XX' -> three smallints <name>_year, _month, _day; XX is NULL
 

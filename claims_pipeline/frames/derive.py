@@ -10,27 +10,27 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from claims_pipeline.feeds.contract import Column, Document
+from claims_pipeline.feeds.contract import Document
 
 
-def derive(carried: pa.Array, document: Document, columns: Sequence[Column]) -> dict[str, pa.Array]:
-    """Values of absent columns from documents.
+def derive(carried: pa.Array, document: Document, columns: Sequence[str]) -> dict[str, pa.Array]:
+    """Values of absent columns from documents, as if the dump had held them: they are cast and checked like any other.
 
     Args:
-        carried: the documents, in the carrier of `csv_source` (bytes as Latin-1 text). NULL and what is no JSON give
-            NULL in every column.
+        carried: the documents, in the carrier of `csv_source` (UTF-8 bytes as Latin-1 text). NULL and what is no JSON
+            give NULL in every column.
         document: which columns the documents hold, and how.
         columns: those of them that the dump lacks.
 
     Returns:
-        Typed values by column name.
+        Values by column name, in the same carrier.
     """
-    values: dict[str, list[object]] = {column.name: [] for column in columns}
+    values: dict[str, list[str | None]] = {column: [] for column in columns}
     for text in carried.to_pylist():
         parsed = _parsed(text)
         for column in columns:
-            values[column.name].append(_value(document, column.name, parsed))
-    return {column.name: _typed(values[column.name], column.arrow) for column in columns}
+            values[column].append(_value(document, column, parsed))
+    return {column: pa.array(texts, pa.string()) for column, texts in values.items()}
 
 
 def _parsed(carried: str | None) -> object:
@@ -38,29 +38,18 @@ def _parsed(carried: str | None) -> object:
         return None
     try:
         return json.loads(carried.encode("latin-1"))
-    except ValueError:
+    except (ValueError, RecursionError):  # the second: brackets nested deeper than Python reads
         return None
 
 
-def _value(document: Document, column: str, parsed: object) -> object:
+def _value(document: Document, column: str, parsed: object) -> str | None:
     if parsed is None:
         return None
     try:
-        return document.holds[column](parsed)
+        value = document.holds[column](parsed)
     except (LookupError, TypeError, AttributeError, ValueError):
         return None
-
-
-def _typed(values: list[object], arrow: pa.DataType) -> pa.Array:
-    try:
-        return pa.array(values, arrow)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):  # some value is of another kind: it becomes NULL
-        return pa.array([value if _fits(value, arrow) else None for value in values], arrow)
-
-
-def _fits(value: object, arrow: pa.DataType) -> bool:
-    try:
-        pa.scalar(value, arrow)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-        return False
-    return True
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text.encode("utf-8", "surrogatepass").decode("latin-1")  # a lone surrogate is no UTF-8, and the cast says so

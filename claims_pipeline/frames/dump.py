@@ -236,11 +236,14 @@ class _Pass:
         faults: list[Broken] = []
         nulled: list[Broken] = []
         for column in self._feed.columns:
-            if column.name in layout.absent:
-                typed[column.name] = derived.get(column.name, pa.nulls(len(batch.numbers), column.arrow))
-            if column.name not in layout.positions:
+            if column.name in layout.positions:
+                carried = batch.columns[layout.positions[column.name]]
+            elif column.name in derived:
+                carried = derived[column.name]
+            else:
+                if column.name in layout.absent:
+                    typed[column.name] = pa.nulls(len(batch.numbers), column.arrow)
                 continue
-            carried = batch.columns[layout.positions[column.name]]
             cast = cast_column(carried, column, timezone=self._feed.sender.timezone)
             typed[column.name] = cast.values
             for kind, rows in cast.faults:
@@ -255,7 +258,7 @@ class _Pass:
         document = self._feed.document
         if document is None or document.column not in layout.delivered:
             return {}
-        lacking = [c for c in self._feed.columns if c.name in layout.absent and c.name in document.holds]
+        lacking = [name for name in layout.absent if name in document.holds]
         if not lacking:
             return {}
         return derive(batch.columns[layout.delivered.index(document.column)], document, lacking)

@@ -39,7 +39,7 @@ from claims_pipeline.feeds.contract import (
 )
 from claims_pipeline.frames import KeyRing, Keys, Validation, make_key_ring, unseal, validate_dump
 
-relaxed = settings(deadline=None, max_examples=1500)
+relaxed = settings(deadline=None, max_examples=60)
 
 CLINIC = Sender(
     name="clinic", title="A clinic", timezone="Pacific/Auckland", prefix="clinic/", start=dt.date(2024, 1, 1)

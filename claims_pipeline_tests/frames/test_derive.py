@@ -89,11 +89,12 @@ def test_a_column_that_the_dump_holds_is_not_taken_from_the_form(tmp_path: Path)
 
 
 def test_a_form_that_holds_less_or_is_no_json_gives_null_and_costs_no_row(tmp_path: Path) -> None:
-    strange = {"form526": {"form526": {"disabilities": "none", "veteran": {"currentMailingAddress": {"state": 5}}}}}
-    result, rows = _validated(tmp_path, "{", "", "[]", json.dumps(strange), json.dumps(FORM))
-    assert result.kept == 5
-    assert [row["disability_count"] for row in rows] == [None, None, None, None, 3]
-    assert [row["mailing_state"] for row in rows] == [None, None, None, None, "OH"]
+    strange = {"form526": {"form526": {"disabilities": "none", "veteran": {}}}}
+    documents = ["{", "", "[]", "[" * 20_000, json.dumps(strange), json.dumps(FORM)]
+    result, rows = _validated(tmp_path, *documents)
+    assert result.kept == 6
+    assert [row["disability_count"] for row in rows] == [None, None, None, None, None, 3]
+    assert [row["mailing_state"] for row in rows] == [None, None, None, None, None, "OH"]
 
 
 def test_what_the_form_says_is_checked_like_any_other_value(tmp_path: Path) -> None:
@@ -101,3 +102,14 @@ def test_what_the_form_says_is_checked_like_any_other_value(tmp_path: Path) -> N
     form["form526"]["form526"]["veteran"]["currentMailingAddress"]["state"] = "Atlantis"
     result, _ = _validated(tmp_path, json.dumps(form))
     assert result.rejects == {"mailing_state.isin": 1}
+
+
+def test_text_of_the_form_that_postgres_cannot_hold_costs_its_row_and_no_more(tmp_path: Path) -> None:
+    documents = []
+    for country in ("\ud800", "a\x00b", "USA"):
+        form = json.loads(json.dumps(FORM))
+        form["form526"]["form526"]["veteran"]["currentMailingAddress"]["country"] = country
+        documents.append(json.dumps(form))
+    result, rows = _validated(tmp_path, *documents)
+    assert result.rejects == {"country.encoding": 1, "country.nul": 1}
+    assert [row["country"] for row in rows] == ["USA"]

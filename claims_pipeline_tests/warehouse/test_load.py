@@ -78,7 +78,7 @@ BREAKS: dict[str, Callable[[], dict[str, Any]]] = {
 def test_a_load_that_breaks_leaves_nothing(old_lab: Lab, broken: str) -> None:
     dump = old_lab.dump(SAMPLES, hour=1)
     before = state(old_lab)
-    whole = {"batches": [batch_of(SAMPLES, NEW)], "rejects": [rejected(4)], "read": READ}
+    whole: dict[str, Any] = {"batches": [batch_of(SAMPLES, NEW)], "rejects": [rejected(4)], "read": READ}
     with pytest.raises((BrokenError, ClaimsPipelineError)):
         old_lab.load_batches(SAMPLES, dump, **(whole | BREAKS[broken]()))
     assert state(old_lab) == before
@@ -87,10 +87,10 @@ def test_a_load_that_breaks_leaves_nothing(old_lab: Lab, broken: str) -> None:
 @pytest.mark.parametrize("broken", BREAKS)
 def test_the_retry_of_a_broken_load_does_all(old_lab: Lab, broken: str) -> None:
     dump = old_lab.dump(SAMPLES, hour=1)
-    whole = {"batches": [batch_of(SAMPLES, NEW)], "rejects": [rejected(4)], "read": READ}
+    whole: dict[str, Any] = {"batches": [batch_of(SAMPLES, NEW)], "rejects": [rejected(4)], "read": READ}
     with pytest.raises((BrokenError, ClaimsPipelineError)):
         old_lab.load_batches(SAMPLES, dump, **(whole | BREAKS[broken]()))
-    loaded = old_lab.load_batches(SAMPLES, dump, **whole)  # type: ignore[arg-type]
+    loaded = old_lab.load_batches(SAMPLES, dump, **whole)
     assert loaded.rows == RowCounts(read=4, inserted=1, updated=1, quarantined=2)
     assert ledger.get(old_lab.connection, dump.dump_id).status is DumpStatus.LOADED
 
@@ -107,8 +107,7 @@ def test_a_backend_that_is_terminated_during_copy_leaves_nothing_and_may_be_trie
     dump = old_lab.dump(SAMPLES, hour=1)
     before = state(old_lab)
     with pytest.raises(Transient), connect(old_lab.url) as victim:
-        batches = terminated_in_copy(old_lab, victim)
-        old_lab.load_batches(SAMPLES, dump, batches, read=1, connection=victim)
+        old_lab.load_batches(SAMPLES, dump, terminated_in_copy(old_lab, victim), read=1, connection=victim)
     assert state(old_lab) == before
     assert old_lab.load(SAMPLES, dump, NEW).rows.conserved
 
