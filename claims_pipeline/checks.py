@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from zoneinfo import ZoneInfo
 
 from claims_pipeline.feeds import Feed
+from claims_pipeline.feeds.drift import Change
 from claims_pipeline.vocabulary import CheckName, CheckOutcome, RowCounts
 
 ENOUGH_PAST = 3
@@ -41,21 +42,18 @@ def contract_refused(rule: str, message: str) -> CheckOutcome:
     return CheckOutcome(CheckName.CONTRACT, passed=False, summary=message, figures={"rule": rule})
 
 
-def contract(*, columns: Sequence[str], drift: Sequence[str], before: Sequence[str] | None) -> CheckOutcome:
+def contract(*, columns: int, changes: Sequence[Change]) -> CheckOutcome:
     """Whether the dump's columns are those of the contract and of the feed's previous dump.
 
     Optional columns that never came are no drift; a column that came and no longer does is.
 
     Args:
-        columns: contract columns that the dump holds.
-        drift: lines about columns beside the contract, by name.
-        before: contract columns of the feed's previous dump; None when this is the first.
+        columns: how many the dump holds.
+        changes: how they differ, by name.
     """
-    added = [line for line in drift if line.startswith("added")]
-    gone = sorted(set(before or ()) - set(columns))
-    lines = added + [f"no longer delivered: {name}" for name in gone]
-    figures: dict[str, int | float | str] = {"columns": len(columns), "drift": "; ".join(lines)}
-    summary = f"{len(columns)} columns as in the contract" if not lines else "; ".join(lines)
+    lines = [change.text for change in changes]
+    figures: dict[str, int | float | str] = {"columns": columns, "drift": "; ".join(lines)}
+    summary = f"{columns} columns as in the contract" if not lines else "; ".join(lines)
     return CheckOutcome(CheckName.CONTRACT, not lines, summary, figures, "warn")
 
 

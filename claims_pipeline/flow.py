@@ -14,8 +14,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Literal
+from pathlib import Path, PurePosixPath
 from zoneinfo import ZoneInfo
 
 import psycopg
@@ -24,19 +23,24 @@ import pyarrow.parquet as pq
 import tenacity
 
 from claims_pipeline import checks, frames
-from claims_pipeline.errors import BadDump, ClaimsPipelineError, Transient
+from claims_pipeline.errors import BadDump, ClaimsPipelineError, Transient, safe_text, whereabouts
 from claims_pipeline.feeds import Feed, Sender, all_feeds, feeds_of
+from claims_pipeline.feeds.drift import Delivered, compare
 from claims_pipeline.frames import seal as seal_bytes
+from claims_pipeline.frames.stream import Compression
 from claims_pipeline.landing import layout, names, s3
 from claims_pipeline.services import Services
 from claims_pipeline.vocabulary import CheckName, CheckOutcome, DumpStatus, DumpVerdict
 from claims_pipeline.warehouse import ledger, load, reports
 from claims_pipeline.warehouse.ledger import Arrival, Dump
 from claims_pipeline.warehouse.load import Loaded
-from claims_pipeline.warehouse.migrate import migrate, pending
+from claims_pipeline.warehouse.migrate import migrate, pending, record_if_it_fits
 
 Progress = Callable[[int], None]
 """Told how many rows of the dump the step at hand has done."""
+
+UNKNOWN = "unknown"
+"""Folder of the raw archive where dumps lie that no contract knows."""
 
 REPEATS = (DumpVerdict.RESENT, DumpVerdict.DUPLICATE)
 
@@ -78,8 +82,13 @@ class Flow:
 
     # ------------------------------------------------------------------------------------------ preparation
 
-    def prepare(self) -> None:
-        """Make sure that the database knows every contract; embedded parts are set up on the way.
+    def prepare(self, feeds: Sequence[Feed] | None = None) -> None:
+        """Make sure that the database knows the contracts; embedded parts are set up on the way.
+
+        A contract that the database has not recorded is loaded from the code, if the feed's table has its columns.
+
+        Args:
+            feeds: those that are needed; None for all.
 
         Raises:
             ClaimsPipelineError: a real database was not migrated to this version.
@@ -88,13 +97,13 @@ class Flow:
             for bucket in (self.inbox, self.archive_bucket):
                 s3.ensure_bucket(self.services.s3, bucket)
         with self.services.database() as connection:
-            missing = pending(connection, all_feeds())
+            missing = pending(connection, feeds if feeds is not None else all_feeds())
             if missing and self.services.embedded_database:
                 migrate(connection, all_feeds())
-            elif missing:
+            elif unmet := [feed.name for feed in missing if not record_if_it_fits(connection, feed)]:
                 raise ClaimsPipelineError(
-                    f"the database does not know the contracts of {', '.join(missing)}: run `claims-pipeline migrate` "
-                    "with the owner's CLAIMS_DATABASE_URL"
+                    f"the database has no tables for the contracts of {', '.join(unmet)}: run "
+                    "`claims-pipeline migrate` with the owner's CLAIMS_DATABASE_URL"
                 )
 
     # ------------------------------------------------------------------------------------------ discover
@@ -143,36 +152,16 @@ class Flow:
 
         A dump that was archived earlier is read again from the archive, and its SHA-256 compared.
         """
-        if dump.archive_key is not None:
+        was_unknown = dump.archive_key is not None and dump.sha256 is None
+        if dump.archive_key is not None and not was_unknown:
             return self._verify_archived(dump)
         if dump.size_bytes == 0:
             return self._settle(dump, DumpStatus.SKIPPED, DumpVerdict.EMPTY, "zero bytes")
-        key = layout.raw_key(
-            sender=dump.sender,
-            dataset=feed.dataset,
-            day=dump.delivery_day,
-            dump_id=dump.dump_id,
-            inbox_key=dump.key,
-        )
-        source = s3.ListedObject(dump.bucket, dump.key, dump.etag, dump.size_bytes, dump.last_modified)
         try:
-            copy = s3.archive_object(self.services.s3, source=source, to_bucket=self.archive_bucket, to_key=key)
+            key, copy = self._copy(dump, feed.dataset)
         except BadDump as error:
             return self._settle(dump, DumpStatus.SKIPPED, DumpVerdict.UNREADABLE, str(error))
         intact = checks.intact(listed=dump.size_bytes, archived=copy.size, sha256=copy.sha256)
-        manifest = {
-            "dump_id": dump.dump_id, "feed": dump.feed, "bucket": dump.bucket, "key": dump.key, "etag": copy.etag,
-            "version_id": copy.version_id, "size_bytes": copy.size, "sha256": copy.sha256,
-            "last_modified": dump.last_modified.isoformat(), "delivery_day": dump.delivery_day.isoformat(),
-            "stamp": dump.stamp.isoformat(),
-        }  # fmt: skip
-        s3.put_bytes(
-            self.services.s3,
-            bucket=self.archive_bucket,
-            key=layout.manifest_key(key),
-            body=json.dumps(manifest, indent=1).encode(),
-            content_type="application/json",
-        )
         with self.services.database() as connection, connection.transaction():
             verdict, same_as = ledger.same_content(connection, dump, copy.sha256)
             ledger.archived(
@@ -192,6 +181,44 @@ class Flow:
             elif verdict is DumpVerdict.EMPTY:
                 ledger.settle(connection, dump.dump_id, DumpStatus.SKIPPED, reason="no rows")
             return ledger.get(connection, dump.dump_id)
+
+    def keep_unknown(self, dumps: Sequence[Dump], *, most_bytes: int | None = None) -> None:
+        """Archive dumps that no contract knows, so that they can be loaded once one does, whatever the sender deletes.
+
+        Args:
+            dumps: found by `discover`; others than unknown ones are passed over.
+            most_bytes: leave larger ones in the inbox (a sensor's tick has a minute); None for no limit.
+        """
+        for dump in dumps:
+            if dump.verdict is not DumpVerdict.UNKNOWN or (most_bytes is not None and dump.size_bytes > most_bytes):
+                continue
+            key, _ = self._copy(dump, UNKNOWN)
+            with self.services.database() as connection:
+                ledger.kept(connection, dump.dump_id, archive_key=key)
+
+    def _copy(self, dump: Dump, dataset: str) -> tuple[str, s3.ArchivedObject]:
+        """Copy a dump into the raw archive, with a note beside it; from where it was kept while it was unknown."""
+        key = layout.raw_key(
+            sender=dump.sender, dataset=dataset, day=dump.delivery_day, dump_id=dump.dump_id, inbox_key=dump.key
+        )
+        source = s3.ListedObject(dump.bucket, dump.key, dump.etag, dump.size_bytes, dump.last_modified)
+        if dump.archive_key is not None:
+            source = s3.head(self.services.s3, bucket=self.archive_bucket, key=dump.archive_key)
+        copy = s3.archive_object(self.services.s3, source=source, to_bucket=self.archive_bucket, to_key=key)
+        manifest = {
+            "dump_id": dump.dump_id, "feed": f"{dump.sender}/{dataset}", "bucket": dump.bucket, "key": dump.key,
+            "etag": dump.etag, "version_id": copy.version_id, "size_bytes": copy.size, "sha256": copy.sha256,
+            "last_modified": dump.last_modified.isoformat(), "delivery_day": dump.delivery_day.isoformat(),
+            "stamp": dump.stamp.isoformat(),
+        }  # fmt: skip
+        s3.put_bytes(
+            self.services.s3,
+            bucket=self.archive_bucket,
+            key=layout.manifest_key(key),
+            body=json.dumps(manifest, indent=1).encode(),
+            content_type="application/json",
+        )
+        return key, copy
 
     def _verify_archived(self, dump: Dump) -> Dump:
         assert dump.archive_key is not None  # noqa: S101 - the caller looked
@@ -240,29 +267,29 @@ class Flow:
         return self._validated(dump, feed, key, result)
 
     def _validated(self, dump: Dump, feed: Feed, key: str, result: frames.Validation) -> Dump:
+        now = Delivered(result.columns_seen, result.types)
         with self.services.database() as connection, connection.transaction():
-            outcomes = [
-                checks.contract(
-                    columns=result.columns_seen,
-                    drift=result.drift,
-                    before=reports.previous_columns(connection, dump.dump_id),
-                ),
-                checks.rejects_within_budget(
-                    feed, read=result.read, rejects=result.rejects, rejected=result.quarantined
-                ),
-            ]
-            for outcome in outcomes:
+            changes = compare(feed, now, reports.previous_delivery(connection, dump.dump_id))
+            drift = checks.contract(columns=len(now.columns), changes=changes)
+            budget = checks.rejects_within_budget(
+                feed, read=result.read, rejects=result.rejects, rejected=result.quarantined
+            )
+            for outcome in (drift, budget):
                 ledger.record_check(connection, dump.dump_id, outcome)
             validation = {
                 "read": result.read, "filtered": result.filtered, "quarantined": result.quarantined,
-                "rejects": result.rejects, "issues": result.issues, "drift": list(result.drift),
-                "columns": list(result.columns_seen), "seconds": result.stages,
+                "rejects": result.rejects, "issues": result.issues, "drift": [change.text for change in changes],
+                "columns": list(now.columns), "types": dict(now.types), "seconds": result.stages,
             }  # fmt: skip
             ledger.touch(connection, dump.dump_id, self.run_id)
             ledger.validated(connection, dump, validated_key=key, contract=feed.fingerprint, validation=validation)
-            budget = outcomes[-1]
-            if not budget.passed and dump.approved_by is None:
-                reason = f"{budget.summary}; waits for `claims-pipeline approve {dump.dump_id}` or `reject`"
+            moved = any(change.kind != "reordered" for change in changes)
+            if moved and feed.drift == "freeze":
+                reason = f"the feed's columns are frozen: {drift.summary}"
+                ledger.settle(connection, dump.dump_id, DumpStatus.REFUSED, reason=reason)
+            elif dump.approved_by is None and (not budget.passed or (moved and feed.drift == "hold")):
+                what = budget.summary if not budget.passed else drift.summary
+                reason = f"{what}; waits for `claims-pipeline approve {dump.dump_id}` or `reject`"
                 ledger.settle(connection, dump.dump_id, DumpStatus.REFUSED, verdict=DumpVerdict.HELD, reason=reason)
             return ledger.get(connection, dump.dump_id)
 
@@ -365,8 +392,9 @@ def _refuse_misdated(connection: psycopg.Connection, dump: Dump, sender: Sender)
     return ledger.get(connection, dump.dump_id)
 
 
-def _compression(key: str) -> Literal["gzip"] | None:
-    return "gzip" if key.endswith(".gz") else None
+def _compression(key: str) -> Compression | None:
+    suffixes: dict[str, Compression] = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
+    return suffixes.get(PurePosixPath(key).suffix)
 
 
 # ---------------------------------------------------------------------------------------------- without Dagster
@@ -389,22 +417,28 @@ def catch_up(flow: Flow, sender: Sender, *, each: Callable[[Dump], None] | None 
     Raises:
         Transient, ClaimsPipelineError: the inbox or the database could not be reached at all.
     """
-    feeds = {feed.dataset: feed for feed in feeds_of(sender.name)}
-    flow.prepare()
+    feeds: dict[str | None, Feed] = {feed.dataset: feed for feed in feeds_of(sender.name)}
+    flow.prepare(feeds_of(sender.name))
     found = _patiently(flow.discover, sender)
+    _patiently(flow.keep_unknown, found.strange)
     done = list(found.strange)
+    with flow.services.database() as connection:
+        for dump in found.strange:  # no step takes them in hand, and the run's report is to name them
+            ledger.touch(connection, dump.dump_id, flow.run_id)
     for dump in found.open:
         if each:
             each(dump)
-        feed = feeds[dump.dataset or ""]
+        feed = feeds.get(dump.dataset)
+        if feed is None:
+            done.append(replace(dump, reason=f"no contract of {dump.feed} any more; still open"))
+            continue
         try:
             for step in (flow.archive, flow.validate, flow.load):
                 if dump.is_open:
                     dump = _patiently(step, dump, feed)
-        except Transient as error:
-            with flow.services.database() as connection:
-                dump = ledger.get(connection, dump.dump_id)
-            dump = replace(dump, reason=f"{error}; still open, the next run goes on with it")
+        except Exception as error:
+            reason = f"{safe_text(error)} at {whereabouts(error)}; still open, the next run goes on with it"
+            dump = replace(dump, reason=reason)
         done.append(dump)
     return done
 

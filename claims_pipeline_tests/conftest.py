@@ -8,4 +8,5 @@ pytest_plugins = [
     "claims_pipeline_tests.fix_proxy",
     "claims_pipeline_tests.fix_services",
     "claims_pipeline_tests.fix_warehouse",
+    "claims_pipeline_tests.fix_pipeline",
 ]

@@ -6,9 +6,9 @@ here: what is expected of a run.
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import functools
+import json
 import os
 import secrets
 import signal
@@ -16,10 +16,9 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,12 +33,12 @@ from claims_pipeline.feeds import Feed, all_feeds, feed_named, feeds_of
 from claims_pipeline.feeds.va_form526 import SENDER
 from claims_pipeline.frames import make_key_ring
 from claims_pipeline.landing.s3 import ensure_bucket
-from claims_pipeline.local import LocalServices, reset
+from claims_pipeline.local import LocalServices, ensure_up, reset, s3_client
 from claims_pipeline.local.fake_sender import Manifest, Plan, generate, s3_sink
 from claims_pipeline.orchestration.keys import feed_keys
 from claims_pipeline.orchestration.resources import InboxS3, PipelineResource
 from claims_pipeline.orchestration.sensors import look
-from claims_pipeline.settings import PROJECT_ROOT, get_settings
+from claims_pipeline.settings import PROJECT_ROOT, Settings, get_settings
 from claims_pipeline.vocabulary import DumpStatus
 from claims_pipeline.warehouse import ledger, reports
 from claims_pipeline.warehouse.connection import connect
@@ -246,15 +245,41 @@ def configure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Confi
     get_settings.cache_clear()
 
 
+@pytest.fixture(scope="session")
+def migrated(services: LocalServices) -> str:
+    """Name of a migrated database, to be copied: that is faster than migrating anew."""
+    name = f"m_{secrets.token_hex(8)}"
+    with psycopg.connect(services.database_url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    with connect(_url(services, name)) as connection:
+        migrate(connection, all_feeds())
+    return name
+
+
+@pytest.fixture
+def warehouse_url(services: LocalServices, migrated: str) -> Iterator[str]:
+    """URL of an empty warehouse of the test's own."""
+    name = f"w_{secrets.token_hex(8)}"
+    with psycopg.connect(services.database_url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {migrated}".encode())
+    yield _url(services, name)
+    with psycopg.connect(services.database_url, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def _url(services: LocalServices, database: str) -> str:
+    return f"{services.database_url.rpartition('/')[0]}/{database}"
+
+
 @pytest.fixture
 def pointed(
-    configure: Configure, fresh_alerts: None, services: LocalServices, s3: S3Client, bucket: str, database_url: str
+    configure: Configure, fresh_alerts: None, services: LocalServices, s3: S3Client, bucket: str, warehouse_url: str
 ) -> str:
     """Settings that point to the embedded services as to real ones: migrated database, empty buckets. Its URL."""
     archive = f"a-{secrets.token_hex(8)}"
     ensure_bucket(s3, archive)
     configure(
-        database_url=database_url,
+        database_url=warehouse_url,
         s3_endpoint_url=services.s3.url,
         s3_region=services.s3.region,
         s3_access_key_id=services.s3.access_key_id,
@@ -264,9 +289,7 @@ def pointed(
         token_keys=make_key_ring(),
         quarantine_keys=make_key_ring(),
     )
-    with connect(database_url) as connection:
-        migrate(connection, all_feeds())
-    return database_url
+    return warehouse_url
 
 
 @pytest.fixture
@@ -283,3 +306,157 @@ def kept_location(pointed: str, s3: S3Client, bucket: str, tmp_path: Path) -> It
     folder.mkdir()
     with dg.DagsterInstance.local_temp(str(folder)) as instance:
         yield CodeLocation(instance, s3, bucket, pointed)
+
+
+# ---------------------------------------------------------------------------------------------- dagster dev
+
+
+_LOADED = """
+{ workspaceOrError { ... on Workspace { locationEntries { locationOrLoadError {
+  __typename ... on PythonError { message } } } } } }
+"""
+
+
+@dataclass(frozen=True)
+class DagsterDev:
+    """`claims-pipeline dev` in a process of its own, with a state folder of its own.
+
+    Attributes:
+        url: root of the UI.
+        s3: client of its S3.
+        inbox: name of its inbox.
+        database_url: URL of its warehouse.
+        log: what it says.
+        process: the command; its children are in its process group.
+    """
+
+    url: str
+    s3: S3Client
+    inbox: str
+    database_url: str = field(repr=False)
+    log: Path
+    process: subprocess.Popen[bytes]
+
+    def drop(self, *datasets: str, first: dt.date = DAY, days: int = 1, rows: int = 20, dirt: float = 0.02) -> Manifest:
+        """Let the fake sender deliver; all five datasets where none is named."""
+        plan = Plan(first=first, days=days, rows=rows, seed=526, dirt=dirt)
+        return generate(plan, s3_sink(self.s3, self.inbox), datasets=datasets or None)
+
+    def settled(self) -> int:
+        """Dumps that no work is left to do on."""
+        with connect(self.database_url) as connection:
+            if connection.execute("select to_regclass('ops.dump')").fetchone() == (None,):
+                return 0
+            row = connection.execute("select count(*) from ops.dump where settled_at is not null").fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def rows(self, dataset: str) -> int:
+        """Rows of a dataset's table."""
+        with connect(self.database_url) as connection:
+            return reports.table_rows(connection, feed_of(dataset))
+
+    def wait_for(self, what: Callable[[], bool], *, seconds: float = 150) -> None:
+        """Wait until something is so.
+
+        Raises:
+            AssertionError: it is not so after that time, or the command has ended; with the end of its log.
+        """
+        give_up = time.monotonic() + seconds
+        while not what():
+            if time.monotonic() > give_up or self.process.poll() is not None:
+                end = "\n".join(self.log.read_text(errors="replace").splitlines()[-40:])
+                raise AssertionError(f"waited in vain; the log ends with:\n{end}")
+            time.sleep(0.25)
+
+    def graphql(self, query: str) -> dict[str, object]:
+        """The answer to a query of the UI's own API."""
+        request = urllib.request.Request(
+            f"{self.url}/graphql", json.dumps({"query": query}).encode(), {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            found: dict[str, object] = json.load(answer)["data"]
+        return found
+
+    def is_ready(self) -> bool:
+        """Whether the UI answers and has loaded the code location.
+
+        Raises:
+            AssertionError: the code location cannot be loaded, and why.
+        """
+        try:
+            answer = str(self.graphql(_LOADED))
+        except OSError:
+            return False
+        assert "PythonError" not in answer, answer
+        return "'RepositoryLocation'" in answer
+
+    def stop(self) -> int:
+        """End it as a terminal or a supervisor does, and wait for its children too; its exit code.
+
+        Code servers end by themselves once nobody asks them any more: seconds, 45 at the most.
+        """
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(timeout=90)
+        give_up = time.monotonic() + 60
+        while self.left_over() and time.monotonic() < give_up:
+            time.sleep(0.25)
+        return code
+
+    def left_over(self) -> list[str]:
+        """Processes of its group that live; names only."""
+        listed = subprocess.run(["ps", "-A", "-o", "pgid=,stat=,comm="], capture_output=True, text=True, check=True)
+        lines = [line.split(None, 2) for line in listed.stdout.splitlines()]
+        return [name for group, state, name in lines if int(group) == self.process.pid and not state.startswith("Z")]
+
+
+@pytest.fixture(scope="module")
+def dagster_dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterDev]:
+    """`claims-pipeline dev` with embedded parts of its own."""
+    if (PROJECT_ROOT / ".env").exists():
+        pytest.skip("the checkout's .env would point `dagster dev` to other services than the test's own")
+    with dagster_dev_in(tmp_path_factory.mktemp("dev")) as dev:
+        yield dev
+
+
+@contextmanager
+def dagster_dev_in(state: Path) -> Iterator[DagsterDev]:
+    """`claims-pipeline dev` with this state folder, ready: the UI answers, sensors and schedules run."""
+    dev = None
+    try:
+        dev = _started(state, ensure_up(state, durable=False))
+        dev.wait_for(dev.is_ready)
+        yield dev
+    finally:
+        if dev is not None:
+            _end(dev)
+        reset(state)
+
+
+def _started(state: Path, parts: LocalServices) -> DagsterDev:
+    foreign = ("CLAIMS_", "DAGSTER_", "AWS_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    log = state / "dev.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [Path(sys.executable).parent / "claims-pipeline", "dev", "--port", str(port)],
+            env={**environment, "CLAIMS_STATE_DIR": str(state)},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    s3, inbox = s3_client(parts.s3), str(Settings.model_fields["inbox_bucket"].default)
+    ensure_bucket(s3, inbox)
+    return DagsterDev(f"http://127.0.0.1:{port}", s3, inbox, parts.database_url, log, process)
+
+
+def _end(dev: DagsterDev) -> None:
+    try:
+        dev.stop()
+    finally:
+        if dev.left_over():
+            os.killpg(dev.process.pid, signal.SIGKILL)

@@ -6,161 +6,47 @@ Without Dagster. The dumps are the fake sender's, and its manifests say what is 
 from __future__ import annotations
 
 import csv
-import dataclasses
 import datetime as dt
 import io
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 import pytest
-from psycopg import sql
 from pydantic import SecretStr
 
 from claims_pipeline.errors import ClaimsPipelineError, Transient
-from claims_pipeline.feeds import Feed, all_feeds, feeds_of
+from claims_pipeline.feeds import all_feeds
 from claims_pipeline.feeds.contract import Drop, Pii, Token
 from claims_pipeline.feeds.va_form526 import SENDER
-from claims_pipeline.flow import Flow, catch_up
-from claims_pipeline.frames import make_key_ring
+from claims_pipeline.flow import Flow
 from claims_pipeline.landing import s3 as landing
 from claims_pipeline.local import LocalServices
-from claims_pipeline.local.fake_sender import Dialect, Manifest, Plan, PlantedVerdict, generate, special
-from claims_pipeline.local.process import wait_until
+from claims_pipeline.local.fake_sender import Manifest, PlantedVerdict, special
 from claims_pipeline.services import Services
-from claims_pipeline.settings import Settings
 from claims_pipeline.vocabulary import DumpStatus, DumpVerdict
 from claims_pipeline.warehouse import ledger, reports
-from claims_pipeline.warehouse.ddl import table_of
 from claims_pipeline.warehouse.ledger import Dump
-from claims_pipeline.warehouse.migrate import migrate
+from claims_pipeline_tests.fix_pipeline import (
+    FEEDS,
+    FIRST,
+    JOBS,
+    SUBMISSIONS,
+    UPLOADS,
+    Delivery,
+    Pipeline,
+    only,
+    pipeline_of,
+    written,
+)
 from claims_pipeline_tests.fix_proxy import Proxy
-from claims_pipeline_tests.fix_warehouse import new_database
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
-
-FIRST = dt.date(2024, 5, 6)
-FEEDS = {feed.dataset: feed for feed in feeds_of(SENDER.name)}
-SUBMISSIONS, JOBS, UPLOADS = "form526_submissions", "form526_job_statuses", "form526_uploads"
-KEYS = {"token_keys": SecretStr(make_key_ring()), "quarantine_keys": SecretStr(make_key_ring())}
-
-Delivery = dict[str, bytes]
-"""Dumps by key."""
-
-
-def written(
-    *datasets: str, days: int = 1, rows: int = 40, dirt: float = 0.0, seed: int = 526
-) -> tuple[Manifest, Delivery]:
-    """What the fake sender would deliver, as canonical CSV."""
-    dumps: Delivery = {}
-
-    @contextmanager
-    def kept(key: str) -> Iterator[BinaryIO]:
-        body = io.BytesIO()
-        yield body
-        dumps[key] = body.getvalue()
-
-    plan = Plan(FIRST, days=days, rows=rows, dirt=dirt, seed=seed, dialect=Dialect())
-    return generate(plan, kept, datasets=datasets or None), dumps
-
-
-def only(delivery: Delivery) -> tuple[str, bytes]:
-    ((key, body),) = delivery.items()
-    return key, body
-
-
-@dataclass
-class Pipeline:
-    """A migrated database, an inbox and an archive of a test's own."""
-
-    services: Services
-    s3: S3Client
-    runs: int = field(default=0)
-
-    @property
-    def flow(self) -> Flow:
-        self.runs += 1
-        return Flow(self.services, run_id=f"test-{self.runs}")
-
-    @property
-    def inbox(self) -> str:
-        return self.services.settings.inbox_bucket
-
-    def deliver(self, delivery: Delivery) -> None:
-        for key, body in delivery.items():
-            self.s3.put_object(Bucket=self.inbox, Key=key, Body=body)
-
-    def deliver_again(self, key: str, body: bytes) -> None:
-        """Write an object over an earlier one, at a moment that can be told from the earlier one's."""
-        before = self.modified(key)
-
-        def newer() -> bool:
-            self.deliver({key: body})
-            return self.modified(key) != before
-
-        assert wait_until(newer, seconds=30)
-
-    def modified(self, key: str) -> dt.datetime:
-        return next(item.last_modified for page in landing.list_objects(self.s3, self.inbox, key) for item in page)
-
-    def catch_up(self) -> list[Dump]:
-        return catch_up(self.flow, SENDER)
-
-    def arrive(self, delivery: Delivery) -> Dump:
-        """Deliver one dump, and list it."""
-        self.deliver(delivery)
-        return self.flow.discover(SENDER).open[-1]
-
-    def rows(self, query: str) -> list[tuple[Any, ...]]:
-        with self.services.database() as connection:
-            return connection.execute(query.encode()).fetchall()
-
-    def table(self, feed: Feed) -> list[str]:
-        """Stored columns of the feed's table as text, sorted."""
-        names = sql.SQL(", ").join(sql.Identifier(column.name) for column in feed.stored)
-        with self.services.database() as connection:
-            rows = connection.execute(sql.SQL("select {} from {}").format(names, table_of(feed))).fetchall()
-        return sorted(map(repr, rows))
-
-    def tables(self) -> dict[str, list[str]]:
-        return {name: self.table(feed) for name, feed in FEEDS.items()}
-
-    def settle(self, decide: Callable[..., None], dump: Dump) -> None:
-        """Let a person decide about a dump."""
-        with self.services.database() as connection:
-            decide(connection, dump.dump_id, "ada")
-
-
-@contextmanager
-def pipeline_of(services: LocalServices, s3: S3Client, folder: Path) -> Iterator[Pipeline]:
-    with new_database(services) as url:
-        name = url.rpartition("/")[2].replace("_", "-")
-        settings = Settings(
-            state_dir=folder,
-            database_url=SecretStr(url),
-            s3_endpoint_url=services.s3.url,
-            inbox_bucket=f"{name}-inbox",
-            archive_bucket=f"{name}-archive",
-            **KEYS,  # type: ignore[arg-type]
-        )
-        pipeline = Pipeline(Services(settings, lambda: s3), s3)
-        for bucket in (settings.inbox_bucket, settings.archive_bucket):
-            landing.ensure_bucket(s3, bucket)
-        with pipeline.services.database() as connection:
-            migrate(connection, all_feeds())
-        yield pipeline
-
-
-@pytest.fixture
-def pipeline(services: LocalServices, s3: S3Client, tmp_path: Path) -> Iterator[Pipeline]:
-    with pipeline_of(services, s3, tmp_path) as pipeline:
-        yield pipeline
 
 
 # ------------------------------------------------------------------------------------------ three days
@@ -265,6 +151,12 @@ def canaries(delivery: Delivery) -> set[str]:
     return found
 
 
+def quoted(wanted: set[str], texts: Iterable[str]) -> int:
+    """How many of the values stand in any of the texts; a number, since a test's output must not show them either."""
+    whole = "\n".join(texts)
+    return sum(value in whole for value in wanted)
+
+
 def test_there_are_personal_values_to_be_found(three_days: ThreeDays) -> None:
     wanted, delivered = canaries(three_days.delivery), [b.decode(errors="ignore") for b in three_days.delivery.values()]
     count, found = len(wanted), quoted(wanted, delivered)
@@ -272,14 +164,11 @@ def test_there_are_personal_values_to_be_found(three_days: ThreeDays) -> None:
     assert found == count
 
 
-def test_no_personal_value_is_in_the_ops_tables(three_days: ThreeDays) -> None:
-    texts = [
-        row[0]
-        for table in ("dump", "load", "contract", "message")
-        for row in three_days.pipeline.rows(f"select to_jsonb(t)::text from ops.{table} t")
-    ]
-    texts += [row[0] for row in three_days.pipeline.rows("select (to_jsonb(t) - 'sealed')::text from ops.quarantine t")]
-    leaked = quoted(canaries(three_days.delivery), texts)
+@pytest.mark.parametrize("table", ["dump", "load", "quarantine", "message", "contract"])
+def test_no_personal_value_is_in_the_ops_tables(three_days: ThreeDays, table: str) -> None:
+    # Seals are random bytes, and seconds random digits: a short number may be found in them by chance.
+    query = f"select ((to_jsonb(t) - 'sealed' - 'seconds') #- '{{validation,seconds}}')::text from ops.{table} t"
+    leaked = quoted(canaries(three_days.delivery), [row[0] for row in three_days.pipeline.rows(query)])
     assert leaked == 0
 
 
@@ -527,9 +416,18 @@ def test_an_archive_that_was_tampered_with_is_not_loaded(pipeline: Pipeline) -> 
     assert pipeline.rows("select count(*) from ops.load") == [(1,)]
 
 
+def test_a_contract_that_the_database_forgot_is_loaded_from_the_code(pipeline: Pipeline) -> None:
+    with pipeline.services.database() as connection:
+        connection.execute("delete from ops.contract")
+        pipeline.flow.prepare()
+        found = connection.execute("select fingerprint from ops.contract").fetchall()
+    assert {row[0] for row in found} == {feed.fingerprint for feed in all_feeds()}
+
+
 def test_a_database_that_was_not_migrated_is_refused(pipeline: Pipeline) -> None:
     with pipeline.services.database() as connection:
         connection.execute("delete from ops.contract")
+        connection.execute("alter table va_form526.form526_uploads drop column file_extension cascade")
     with pytest.raises(ClaimsPipelineError, match="claims-pipeline migrate"):
         pipeline.flow.prepare()
 
@@ -542,7 +440,7 @@ def test_progress_tells_every_row(pipeline: Pipeline) -> None:
     dump = flow.validate(flow.archive(dump, FEEDS[JOBS]), FEEDS[JOBS])
     told.clear()
     flow.load(dump, FEEDS[JOBS])
-    assert sum(told) == manifest.dumps[0].rows
+    assert told[-1] == manifest.dumps[0].rows
 
 
 def test_the_checks_of_every_load_are_in_the_ledger(three_days: ThreeDays) -> None:

@@ -13,7 +13,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from claims_pipeline.cli import develop, feeds, local
-from claims_pipeline.cli.output import EXIT_ATTENTION, err, errors_in_one_line, out, print_json, table
+from claims_pipeline.cli.output import EXIT_ATTENTION, EXIT_ERROR, err, errors_in_one_line, out, print_json, table
 
 if TYPE_CHECKING:
     from claims_pipeline.feeds import Sender
@@ -45,7 +45,7 @@ def catch_up(sender: SenderName = None, as_json: AsJson = False) -> None:
     """Find and load everything that has arrived, once, and report.
 
     What a Kubernetes CronJob runs. Exit code 0: all well. 1: something was refused, held, failed or unknown.
-    3: the inbox or the database could not be reached.
+    3: the inbox or the database could not be reached, or not for long enough.
     """
     with errors_in_one_line():
         from claims_pipeline import flow as flows
@@ -53,7 +53,7 @@ def catch_up(sender: SenderName = None, as_json: AsJson = False) -> None:
         from claims_pipeline.reporting import CLI_RUN, run_report
 
         services, begun = _services(), time.monotonic()
-        reports = []
+        reports, unfinished = [], []
         with Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -68,11 +68,12 @@ def catch_up(sender: SenderName = None, as_json: AsJson = False) -> None:
             for one in _senders(sender):
                 run_id = f"{CLI_RUN}{uuid.uuid4().hex[:16]}"
                 flow = flows.Flow(services, run_id=run_id, progress=lambda rows: progress.update(task, completed=rows))
-                flows.catch_up(
+                done = flows.catch_up(
                     flow,
                     one,
                     each=lambda dump: progress.reset(task, description=dump.key.rpartition("/")[2], total=None),
                 )
+                unfinished += [dump for dump in done if dump.is_open]
                 with services.database() as connection:
                     report = run_report(
                         connection,
@@ -88,6 +89,10 @@ def catch_up(sender: SenderName = None, as_json: AsJson = False) -> None:
             print_json(reports)
         else:
             _print_reports(reports)
+        for dump in unfinished:
+            err.print(f"[red]Not finished:[/] {dump.key}: {dump.reason}", highlight=False)
+        if unfinished:
+            raise typer.Exit(EXIT_ERROR)
         if any(report.outcome != "success" for report in reports):
             raise typer.Exit(EXIT_ATTENTION)
 

@@ -21,7 +21,7 @@ def add_to(app: typer.Typer) -> None:
 def generate(
     days: Annotated[int, typer.Option(help="Delivery days, ending yesterday or from --first on.", min=1)] = 7,
     rows: Annotated[int, typer.Option(help="New submissions a day, 10 to 10,000,000.", min=10)] = 2_000,
-    first: Annotated[Optional[str], typer.Option(help="First delivery day, YYYY-MM-DD.")] = None,  # noqa: UP045
+    first: Annotated[Optional[dt.datetime], typer.Option(help="First delivery day.", formats=["%Y-%m-%d"])] = None,  # noqa: UP045
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 526,
     dirt: Annotated[float, typer.Option(help="Share of rows with a planted defect.", min=0, max=0.5)] = 0.02,
     to: Annotated[Optional[Path], typer.Option(help="Write into this folder instead of the inbox.")] = None,  # noqa: UP045
@@ -32,7 +32,7 @@ def generate(
     with errors_in_one_line():
         from claims_pipeline.cli.demo import write_dumps
 
-        start = dt.date.fromisoformat(first) if first else _ending_today(days)
+        start = first.date() if first else _ending_today(days)
         made = write_dumps(first=start, days=days, rows=rows, seed=seed, dirt=dirt, folder=to)
         if manifest:
             manifest.write_text(made.to_json())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,6 +27,51 @@ def list_feeds(as_json: AsJson = False) -> None:
             for f in all_feeds()
         ]
         out.print(table("feeds", ["feed", "key", "version", "columns", "stored", "what it is"], rows))
+
+
+@app.command()
+def diff(
+    file: Annotated[str, typer.Argument(help="File name, whole key, or dump number.", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """How a dump's columns differ from the contract and from the dump before it, with a proposed change each."""
+    with errors_in_one_line():
+        from claims_pipeline.feeds import feed_named
+        from claims_pipeline.feeds.drift import Delivered, compare
+        from claims_pipeline.services import Services
+        from claims_pipeline.settings import get_settings
+        from claims_pipeline.warehouse import ledger, reports
+
+        with Services(get_settings()).database() as connection:
+            dumps = [dump for dump in ledger.find(connection, file) if dump.dataset and dump.validation]
+            if not dumps:
+                err.print(f"No dump named {file} has been read. `claims-pipeline explain` tells what became of it.")
+                raise typer.Exit(EXIT_ATTENTION)
+            dump = dumps[-1]
+            seen = dump.validation or {}
+            now = Delivered(tuple(seen["columns"]), seen.get("types", {}))
+            changes = compare(feed_named(dump.feed), now, reports.previous_delivery(connection, dump.dump_id))
+        if as_json:
+            print_json(changes)
+            return
+        if not changes:
+            out.print(f"{dump.key}: {len(now.columns)} columns as in the contract", highlight=False)
+            return
+        out.print(table(dump.key, ["change", "what to do in the contract"], [(c.text, c.proposal) for c in changes]))
+
+
+@app.command()
+def draft(
+    sample: Annotated[Path, typer.Argument(help="A CSV or Parquet file.", exists=True, dir_okay=False)],
+    sender: Annotated[
+        str, typer.Option(help="Identifier of the sender: lower case, digits, underscores.")
+    ] = "my_sender",
+) -> None:
+    """Write a first contract from a sample, to be read and corrected; prints no value of the sample."""
+    with errors_in_one_line():
+        from claims_pipeline.frames.draft import draft as draft_contract
+
+        typer.echo(draft_contract(sample, sender=sender), nl=False)
 
 
 @app.command()

@@ -125,6 +125,21 @@ _REDUCED_TYPE: Mapping[Reduction, pyarrow.DataType] = {
 
 
 @dataclass(frozen=True)
+class Flag:
+    """A boolean column computed from a value before it is treated, such as whether a number's check digit is right.
+
+    Attributes:
+        name: the stored column's name.
+        holds: whether the value, as text without surrounding blanks, is right; pure. NULL stays NULL.
+        description: its meaning.
+    """
+
+    name: str
+    holds: Callable[[str], bool]
+    description: str
+
+
+@dataclass(frozen=True)
 class ColumnFacts:
     """What a contract knows about a column beyond its type and pandera checks; see `column`."""
 
@@ -138,6 +153,9 @@ class ColumnFacts:
     aliases: tuple[str, ...]
     max_ahead: dt.timedelta | None
     hashed: bool
+    sentinels: tuple[str, ...]
+    flag: Flag | None
+    local_copy: bool
 
 
 _FACTS = "claims_pipeline"
@@ -157,6 +175,9 @@ def column(
     aliases: Sequence[str] = (),
     max_ahead: dt.timedelta | None = None,
     hashed: bool = True,
+    sentinels: Sequence[str] = (),
+    flag: Flag | None = None,
+    local_copy: bool = False,
     **checks: Any,  # noqa: ANN401 - pandera's own check arguments, passed through
 ) -> Any:  # noqa: ANN401 - pandera types Field so
     """Declare a column of a feed's model.
@@ -175,6 +196,9 @@ def column(
         aliases: other names under which dumps deliver the column.
         max_ahead: a timestamp may lie this far after the dump's own time stamp, not further.
         hashed: whether a change of this column alone counts as a change of the row.
+        sentinels: spellings that stand for "unknown" and become NULL (such as "1900-01-01").
+        flag: a boolean column computed from the value before its treatment.
+        local_copy: store the time stamp also as delivered, naive, as "<column>_local" (a clock change is ambiguous).
         **checks: pandera checks (ge, isin, str_matches, str_length, in_range, raise_warning...).
 
     Raises:
@@ -196,6 +220,9 @@ def column(
         aliases=tuple(aliases),
         max_ahead=max_ahead,
         hashed=hashed,
+        sentinels=tuple(sentinels),
+        flag=flag,
+        local_copy=local_copy,
     )
     return pa.Field(
         nullable=not key if nullable is None else nullable,
@@ -244,9 +271,18 @@ class Column:
     checks: tuple[pa.Check, ...] = field(compare=False)
 
     @property
+    def examined(self) -> bool:
+        """Whether something is computed from its values."""
+        return bool(self.checks) or self.facts.flag is not None or self.facts.local_copy
+
+    @property
     def stored(self) -> tuple[StoredColumn, ...]:
-        """The columns stored for this one: none when dropped, three for a partial date, else one."""
+        """The columns stored for this one: none when dropped, three for a partial date, else one, and their companions.
+
+        Companions come last: the naive copy of a time stamp, then the flag.
+        """
         facts = self.facts
+        stored: tuple[StoredColumn, ...]
         nullable = self.nullable or not facts.required or facts.invalid == "null"
 
         def one(name: str, arrow: pyarrow.DataType, note: str, *, nullable: bool = nullable) -> StoredColumn:
@@ -255,21 +291,28 @@ class Column:
 
         match facts.treatment:
             case Drop():
-                return ()
+                stored = ()
             case Keep():
-                return (one(self.name, self.arrow, ""),)
+                stored = (one(self.name, self.arrow, ""),)
             case Token(into=into):
-                return (one(into or f"{self.name}_token", pyarrow.string(), "token"),)
+                stored = (one(into or f"{self.name}_token", pyarrow.string(), "token"),)
             case Reduce(to=Reduction.PARTIAL_DATE, into=into):
                 prefix = into or self.name
-                return tuple(
+                stored = tuple(
                     one(f"{prefix}_{part}", pyarrow.int16(), f"{part} of a partial date", nullable=True)
                     for part in ("year", "month", "day")
                 )
             case Reduce(to=to, into=into):
-                return (
+                stored = (
                     one(into or f"{self.name}_{to.value}", _REDUCED_TYPE[to], f"reduced to {to.value}", nullable=True),
                 )
+        if facts.local_copy:
+            naive = pyarrow.timestamp("us")
+            stored += (one(f"{self.name}_local", naive, "as delivered, local time of the sender", nullable=True),)
+        if facts.flag:
+            text = facts.flag.description
+            stored += (StoredColumn(facts.flag.name, pyarrow.bool_(), True, False, facts.hashed, self.name, text),)
+        return stored
 
 
 # ---------------------------------------------------------------------------------------------- senders and feeds
@@ -305,6 +348,9 @@ class Sender:
         calendar: when it delivers.
         owners: Dagster owners ("team:..." or an e-mail address).
         ignore: regular expressions of keys that are no dumps and are passed over silently.
+        reporting_schema: schema of views under the names that the sender's readers know: each table with the file name
+            and time stamp of its dump beside every row; None for none.
+        smallest_cell: counts below it are hidden in views for BI (11: CMS; 6: New Zealand's MSD; feeds.md section 5).
     """
 
     name: str
@@ -315,15 +361,48 @@ class Sender:
     calendar: Calendar = Calendar()
     owners: tuple[str, ...] = ("team:data-engineering",)
     ignore: tuple[str, ...] = (r"(^|/)in_progress/", r"\.tmp$", r"(^|/)\._", r"(^|/)_SUCCESS$", r"/$", r"\.sha256$")
+    reporting_schema: str | None = None
+    smallest_cell: int = 11
 
 
 @dataclass(frozen=True)
-class CsvDialect:
-    """How a sender writes CSV. Quoted empty text stays '', unquoted empty text is NULL."""
+class Csv:
+    """How a sender writes CSV. Quoted empty text stays '', unquoted empty text is NULL.
+
+    Attributes:
+        delimiter: one character between fields.
+        quote: one character around fields.
+        escape: one character before a quote within a field; None where quotes are doubled.
+        encoding: of the text, a Python codec name; a byte order mark is skipped.
+        nulls: unquoted spellings of NULL.
+        decimal: decimal mark of numbers.
+        thousands: mark between groups of digits, removed before the cast; empty for none.
+        dates: strptime forms of dates besides ISO, such as "%d/%m/%Y"; tried in order.
+        timestamps: strptime forms of naive time stamps besides ISO.
+    """
 
     delimiter: str = ","
     quote: str = '"'
+    escape: str | None = None
+    encoding: str = "utf-8"
     nulls: tuple[str, ...] = ("", "\\N")
+    decimal: str = "."
+    thousands: str = ""
+    dates: tuple[str, ...] = ()
+    timestamps: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Parquet:
+    """Parquet, whose physical types may differ from file to file: each value is brought to the contract's type."""
+
+
+@dataclass(frozen=True)
+class JsonLines:
+    """One JSON object a line; UTF-8. Keys are columns; an absent key and null are NULL."""
+
+
+Format = Csv | Parquet | JsonLines
 
 
 @dataclass(frozen=True)
@@ -378,6 +457,19 @@ class Document:
 
 
 @dataclass(frozen=True)
+class BiView:
+    """A view for people and BI tools: rows counted by month and groups, small counts hidden, no identifiers.
+
+    Attributes:
+        month_of: stored date or timestamp column whose month is shown, in the sender's time zone.
+        by: stored columns to group by; none that identifies.
+    """
+
+    month_of: str
+    by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Feed:
     """One kind of file of one sender: the model and the facts beside it.
 
@@ -394,7 +486,13 @@ class Feed:
         refuse: regular expressions of column names whose presence refuses the dump (it was not decrypted).
         document: a column of JSON documents that fills columns a dump lacks.
         budget: how many rejects a load may have.
-        dialect: how the CSV is written.
+        format: how the dumps are written.
+        names: how header names are matched: "exact", or "loose": ignoring case, blanks and underscores.
+        drift: what unknown, missing or retyped columns do: "allow" loads and tells, "hold" asks a person, "freeze"
+            refuses the dump.
+        bi: the view for BI; None for none.
+        soft_delete: boolean column by which the sender marks a row as deleted; the row is kept.
+        hidden_from_bi: boolean columns; rows where one is true are left out of views for BI, as are deleted ones.
         volume_tolerance: a dump may hold between 1/x and x times the median rows of its last dumps.
     """
 
@@ -408,7 +506,12 @@ class Feed:
     refuse: tuple[str, ...] = ()
     document: Document | None = None
     budget: Budget = Budget()
-    dialect: CsvDialect = CsvDialect()
+    format: Format = Csv()
+    names: Literal["exact", "loose"] = "exact"
+    drift: Literal["allow", "hold", "freeze"] = "allow"
+    bi: BiView | None = None
+    soft_delete: str | None = None
+    hidden_from_bi: tuple[str, ...] = ()
     volume_tolerance: float = 5.0
 
     def __post_init__(self) -> None:
@@ -416,13 +519,18 @@ class Feed:
         names = {c.name for c in self.columns}
         stored = [c.name for c in self.stored]
         named = {self.version} if self.version else set()
+        named |= set(self.hidden_from_bi) | ({self.soft_delete} if self.soft_delete else set())
         named |= set(self.unique) | ({self.replaced_set.by} if self.replaced_set else set())
         named |= {self.document.column, *self.document.holds} if self.document else set()
         if missing := named - names:
             raise ValueError(f"{self.name}: columns named in the feed but not in the model: {sorted(missing)}")
+        if any(c.nullable or not c.facts.required for c in self.columns if c.name == self.version):
+            raise ValueError(f"{self.name}: the version column {self.version} must be required and never NULL")
         if not self.key:
             raise ValueError(f"{self.name}: no column is declared with key=True")
-        if unread := [c.name for c in self.columns if isinstance(c.facts.treatment, Drop) and c.checks]:
+        if self.bi and (unknown := {self.bi.month_of, *self.bi.by} - set(stored)):
+            raise ValueError(f"{self.name}: columns of the BI view that are not stored: {sorted(unknown)}")
+        if unread := [c.name for c in self.columns if isinstance(c.facts.treatment, Drop) and c.examined]:
             raise ValueError(f"{self.name}: dropped columns are never read, so cannot be checked: {unread}")
         if doubled := {n for n in stored if stored.count(n) > 1}:
             raise ValueError(f"{self.name}: two columns are stored under one name: {sorted(doubled)}")
@@ -484,6 +592,11 @@ class Feed:
             "unique": list(self.unique),
             "replaced_set_by": self.replaced_set.by if self.replaced_set else None,
             "refuse": list(self.refuse),
+            "format": f"{self.format}",
+            "names": self.names,
+            "drift": self.drift,
+            "soft_delete": self.soft_delete,
+            "hidden_from_bi": list(self.hidden_from_bi),
             "filled_from": {self.document.column: sorted(self.document.holds)} if self.document else {},
             "table_rules": [str(check.name) for check in self.schema.checks],
             "columns": [
@@ -497,6 +610,9 @@ class Feed:
                     "invalid": c.facts.invalid,
                     "codes": dict(c.facts.codes),
                     "only": list(c.facts.only),
+                    "aliases": list(c.facts.aliases),
+                    "sentinels": list(c.facts.sentinels),
+                    "hashed": c.facts.hashed,
                     "rules": [str(check) for check in c.checks],
                     "stored_as": [s.name for s in c.stored],
                     "description": c.description,

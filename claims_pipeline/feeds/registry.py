@@ -1,28 +1,39 @@
-"""Finds every sender: each module of this package that has `FEEDS`. A new sender is a new file, named nowhere else."""
+"""Finds every sender: each module of this package that has `FEEDS`, and each entry point of other packages.
+
+A new sender is a new file, named nowhere else. A package of one's own brings senders by an entry point of the group
+`claims_pipeline.feeds`, whose value is a module with `FEEDS`.
+"""
 
 from __future__ import annotations
 
 import functools
 import importlib
+import importlib.metadata
 import pkgutil
+from collections.abc import Iterator
+from types import ModuleType
 
 from claims_pipeline import feeds as package
 from claims_pipeline.feeds.contract import Feed, Sender
 
+ENTRY_POINTS = "claims_pipeline.feeds"
+
 
 @functools.cache
 def all_feeds() -> tuple[Feed, ...]:
-    """Every feed, in the order of module names and of their declaration.
+    """Every feed, in the order of module names and of their declaration; entry points last.
 
     Raises:
-        ValueError: two feeds of one name.
+        ValueError: two feeds of one name, or two senders that claim one name.
     """
     found: dict[str, Feed] = {}
-    for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda info: info.name):
-        module = importlib.import_module(f"{package.__name__}.{info.name}")
+    senders: dict[str, Sender] = {}
+    for module in _modules():
         for feed in getattr(module, "FEEDS", ()):
             if feed.name in found:
-                raise ValueError(f"two feeds are named {feed.name}")
+                raise ValueError(f"two feeds are named {feed.name}; the second is in {module.__name__}")
+            if senders.setdefault(feed.sender.name, feed.sender) != feed.sender:
+                raise ValueError(f"two senders are named {feed.sender.name}; the second is in {module.__name__}")
             found[feed.name] = feed
     return tuple(found.values())
 
@@ -48,3 +59,10 @@ def feed_named(name: str) -> Feed:
             return feed
     known = ", ".join(feed.name for feed in all_feeds())
     raise KeyError(f"no feed {name!r}; known: {known}")
+
+
+def _modules() -> Iterator[ModuleType]:
+    for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda info: info.name):
+        yield importlib.import_module(f"{package.__name__}.{info.name}")
+    for point in sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=lambda point: point.name):
+        yield point.load()

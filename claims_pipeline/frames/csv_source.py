@@ -1,11 +1,11 @@
 """Reading CSV: bytes -> header and batches of text columns with exact row numbers.
 
-Belongs here: compression, encoding of the stream, CSV, ragged rows. Does not belong here: the contract's types. This is
-the only module that knows the file format: whatever comes later works on `RawBatch`.
+Belongs here: CSV, ragged rows. Does not belong here: compression (`stream`), encodings (`text_stream`), the contract's
+types.
 
-Every byte of a value arrives as one character (Latin-1 as a carrier, see `cast.decode`): one byte that is no UTF-8 then
-spoils one value instead of a block of rows, and pyarrow can hand over a ragged row whatever it holds (its row handler
-decodes the row as UTF-8 and fails on any other).
+One byte that is no UTF-8 must spoil one value, not a block of rows, and pyarrow must hand over a ragged row whatever
+it holds (its row handler decodes the row as UTF-8 and fails on any other). So a block that is not UTF-8 throughout is
+carried through pyarrow as Latin-1, one character per byte, and its values are given as bytes.
 
 pyarrow's streaming reader is not used: it reads 32 blocks ahead, fails on rows longer than a block, and when it is
 given up early its destructor waits, holding the interpreter's lock, for a thread that needs the lock to go on.
@@ -15,56 +15,25 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import gzip
 import io
-import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from claims_pipeline.errors import BadDump
-from claims_pipeline.feeds.contract import CsvDialect
+from claims_pipeline.feeds.contract import Csv
 from claims_pipeline.frames.csv_records import first_end, last_end, structural_quotes
+from claims_pipeline.frames.raw import RaggedRow, RawBatch
+from claims_pipeline.frames.stream import Compression, Stream
+from claims_pipeline.frames.text_stream import TextStream
 
 MAX_ROW = 64 << 20  # bytes; the longest row that is read
 _MAX_HEADER = 1 << 20
-_BOMB_BYTES = 256 << 20  # a gzip stream that is larger than this
-_BOMB_RATIO = 200  # and than so many times its compressed size is no CSV (text packs 3 to 30 times)
-_BOM = b"\xef\xbb\xbf"
-_OTHER_BOMS = ((b"\xff\xfe", "UTF-16 or UTF-32"), (b"\xfe\xff", "UTF-16"), (b"\x00\x00\xfe\xff", "UTF-32"))
-
-
-@dataclass(frozen=True)
-class RaggedRow:
-    """A row with another number of fields than the header.
-
-    Attributes:
-        number: ordinal of the data row, from 1.
-        line: the row as delivered, one character per byte.
-    """
-
-    number: int
-    line: str
-
-
-@dataclass(frozen=True)
-class RawBatch:
-    """Consecutive rows as delivered.
-
-    Attributes:
-        columns: one array of text per delivered column, one character per byte; NULL as the dialect says.
-        numbers: ordinal of each row among the data rows, from 1, header and blank lines not counted.
-        ragged: the ragged rows among them; not part of `columns`.
-    """
-
-    columns: list[pa.Array]
-    numbers: npt.NDArray[np.int64]
-    ragged: list[RaggedRow]
 
 
 class CsvSource:
@@ -72,28 +41,33 @@ class CsvSource:
 
     Attributes:
         header: delivered column names; empty when the dump is empty (no bytes, or blank lines only).
+        types: none.
     """
+
+    types: tuple[str, ...] = ()
 
     def __init__(
         self,
         source: BinaryIO,
         *,
-        compression: Literal["gzip"] | None,
-        dialect: CsvDialect,
+        compression: Compression | None,
+        dialect: Csv,
         batch_bytes: int,
     ) -> None:
         """Read the header.
 
         Args:
             source: the dump's bytes; need not be seekable.
-            compression: "gzip", or None.
+            compression: of the whole file, or None.
             dialect: how the CSV is written.
             batch_bytes: uncompressed bytes read at once. A batch is larger only when one row is.
 
         Raises:
             BadDump: dump.unreadable.
         """
-        self._stream = _Stream(source, compression)
+        self._stream = TextStream(
+            Stream(source, compression), encoding=dialect.encoding, quote=dialect.quote, escape=dialect.escape
+        )
         self._dialect = dialect
         self._batch_bytes = batch_bytes
         self._held = b""
@@ -135,10 +109,12 @@ class CsvSource:
         ragged: list[RaggedRow] = []
 
         def on_ragged(row: pyarrow.csv.InvalidRow) -> str:
-            ragged.append(RaggedRow(first - 1 + row.number, row.text))
+            line = row.text if is_utf8 else row.text.encode("latin-1").decode("utf-8", "surrogateescape")
+            ragged.append(RaggedRow(first - 1 + row.number, line))
             return "skip"
 
-        carried = records if records.isascii() else records.decode("latin-1").encode()
+        is_utf8 = records.isascii() or _is_utf8(records)
+        carried = records if is_utf8 else records.decode("latin-1").encode()
         names = [str(i) for i in range(len(self.header))]  # delivered names may occur twice
         table = None
         with contextlib.suppress(pa.ArrowInvalid):  # its text may quote the row, so it is no cause of ours
@@ -167,7 +143,8 @@ class CsvSource:
         numbers = np.arange(first, first + table.num_rows + len(ragged), dtype=np.int64)
         if ragged:
             numbers = np.delete(numbers, [row.number - first for row in ragged])
-        return RawBatch([_one_chunk(column) for column in table.columns], numbers, ragged)
+        columns = [_one_chunk(column) for column in table.columns]
+        return RawBatch(columns if is_utf8 else [_as_bytes(column) for column in columns], numbers, ragged)
 
     def _quotes(self, text: bytes) -> npt.NDArray[np.intp]:
         return structural_quotes(text, quote=self._dialect.quote.encode(), delimiter=self._dialect.delimiter.encode())
@@ -175,9 +152,7 @@ class CsvSource:
     def _read_header(self) -> tuple[str, ...]:
         """Take the first record that is not a blank line off the stream."""
         self._held = self._stream.read(1 << 16)
-        if bom := next((name for mark, name in _OTHER_BOMS if self._held.startswith(mark)), None):
-            raise BadDump("dump.unreadable", f"the dump is written in {bom}, not in UTF-8")
-        self._held = self._held.removeprefix(_BOM).lstrip(b"\r\n")
+        self._held = self._held.lstrip(b"\r\n")
         at_end = False
         while (end := first_end(self._held, self._quotes(self._held), at_end=at_end)) is None and not at_end:
             if len(self._held) > _MAX_HEADER:
@@ -206,51 +181,16 @@ def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
-class _Stream:
-    """The dump's bytes, decompressed. Trouble with the compression becomes BadDump."""
-
-    def __init__(self, source: BinaryIO, compression: Literal["gzip"] | None) -> None:
-        self._counted = _Counted(source)
-        self._source = gzip.GzipFile(fileobj=self._counted, mode="rb") if compression == "gzip" else self._counted
-        self._compressed = compression is not None
-        self._given = 0
-
-    def read(self, size: int) -> bytes:
-        """The next `size` bytes; fewer only at the end."""
-        parts: list[bytes] = []
-        while size > 0 and (part := self._read_some(size)):
-            parts.append(part)
-            size -= len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def _read_some(self, size: int) -> bytes:
-        problem = ""
-        part = b""
-        try:
-            part = self._source.read(size)
-        except EOFError:
-            problem = "the gzip stream is cut off"
-        except (gzip.BadGzipFile, zlib.error):
-            problem = "the gzip stream is damaged, or the dump is not compressed with gzip"
-        if problem:
-            raise BadDump("dump.unreadable", problem)
-        self._given += len(part)
-        if self._compressed and self._given > max(_BOMB_BYTES, _BOMB_RATIO * self._counted.count):
-            raise BadDump("dump.unreadable", f"the gzip stream unpacks to more than {_BOMB_RATIO} times its size")
-        return part
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
-class _Counted:
-    """A source that knows how many bytes it gave."""
-
-    def __init__(self, source: BinaryIO) -> None:
-        self._source = source
-        self.count = 0
-
-    def read(self, size: int = -1, /) -> bytes:
-        part = self._source.read(size)
-        self.count += len(part)
-        return part
-
-    def seek(self, *_: int) -> int:
-        raise io.UnsupportedOperation
+def _as_bytes(carried: pa.Array) -> pa.Array:
+    """The bytes that characters of Latin-1 stand for."""
+    if pc.all(pc.string_is_ascii(carried), min_count=0).as_py():
+        return carried
+    return pa.array([None if text is None else text.encode("latin-1") for text in carried.to_pylist()], pa.binary())

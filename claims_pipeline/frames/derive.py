@@ -11,33 +11,33 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from claims_pipeline.feeds.contract import Document
+from claims_pipeline.frames.physical import as_array
 
 
-def derive(carried: pa.Array, document: Document, columns: Sequence[str]) -> dict[str, pa.Array]:
+def derive(documents: pa.Array, document: Document, columns: Sequence[str]) -> dict[str, pa.Array]:
     """Values of absent columns from documents, as if the dump had held them: they are cast and checked like any other.
 
     Args:
-        carried: the documents, in the carrier of `csv_source` (UTF-8 bytes as Latin-1 text). NULL and what is no JSON
-            give NULL in every column.
+        documents: their text. NULL and what is no JSON give NULL in every column.
         document: which columns the documents hold, and how.
         columns: those of them that the dump lacks.
 
     Returns:
-        Values by column name, in the same carrier.
+        Values by column name, as text.
     """
     values: dict[str, list[str | None]] = {column: [] for column in columns}
-    for text in carried.to_pylist():
+    for text in documents.to_pylist():
         parsed = _parsed(text)
         for column in columns:
             values[column].append(_value(document, column, parsed))
-    return {column: pa.array(texts, pa.string()) for column, texts in values.items()}
+    return {column: as_array(texts) for column, texts in values.items()}
 
 
-def _parsed(carried: str | None) -> object:
-    if carried is None:
+def _parsed(text: str | None) -> object:
+    if text is None:
         return None
     try:
-        return json.loads(carried.encode("latin-1"))
+        return json.loads(text)
     except (ValueError, RecursionError):  # the second: brackets nested deeper than Python reads
         return None
 
@@ -51,5 +51,4 @@ def _value(document: Document, column: str, parsed: object) -> str | None:
         return None
     if value is None:
         return None
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text.encode("utf-8", "surrogatepass").decode("latin-1")  # a lone surrogate is no UTF-8, and the cast says so
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,7 +1,7 @@
 """One dump from bytes to two Parquet files: rows fit to be loaded, and sealed rejects.
 
 Belongs here: the order of the steps, the split of each batch, the two files, the counts. Does not belong here: how a
-step is done (`csv_source`, `header`, `cast`, `validate`, `treat`, `rowhash`, `keys`), and where the files go.
+step is done (`source`, `header`, `cast`, `validate`, `treat`, `rowhash`, `keys`), and where the files go.
 
 Nothing of a dropped or tokenised column is written unsealed, here or in a temporary file, and no value of any column
 is in the counts, in a message or in a log line.
@@ -18,21 +18,26 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from claims_pipeline.feeds.contract import Feed
-from claims_pipeline.frames.cast import Mask, cast_column
-from claims_pipeline.frames.csv_source import CsvSource, RawBatch
+from claims_pipeline.errors import BadDump
+from claims_pipeline.feeds.contract import Csv, Feed, Parquet
+from claims_pipeline.frames.cast import cast_column
 from claims_pipeline.frames.derive import derive
-from claims_pipeline.frames.header import Layout, understand
+from claims_pipeline.frames.header import NOTHING, Layout, understand
 from claims_pipeline.frames.keys import KeyRing, Keys, seal
+from claims_pipeline.frames.masks import Mask
+from claims_pipeline.frames.physical import canonical_text, delivered_texts, unwrapped
+from claims_pipeline.frames.raw import RawBatch, Source
 from claims_pipeline.frames.rowhash import HASH_BYTES, row_hashes
-from claims_pipeline.frames.treat import treat
+from claims_pipeline.frames.source import opened
+from claims_pipeline.frames.stream import Compression
+from claims_pipeline.frames.treat import flags, treat
 from claims_pipeline.frames.validate import Broken, Rules
 
 ROW_NUMBER = "_row_number"
@@ -62,6 +67,8 @@ class Validation:
         issues: values set to NULL ("<column>.cast_null"), or kept with a warning, in the rows kept; by rule id.
         drift: "added: x" and "missing: y" lines about columns.
         columns_seen: the header's names in order; what is fit to be shown of them.
+        types: physical types by contract column, of formats that have them: to be compared with the previous dump's.
+            "null" is the type of a column without a value.
         stages: seconds spent in parse, cast, validate, treat and write.
     """
 
@@ -74,6 +81,7 @@ class Validation:
     drift: tuple[str, ...] = ()
     columns_seen: tuple[str, ...] = ()
     stages: dict[str, float] = field(default_factory=dict)
+    types: dict[str, str] = field(default_factory=dict)
 
 
 def rows_schema(feed: Feed) -> pa.Schema:
@@ -86,7 +94,7 @@ def validate_dump(
     source: BinaryIO,
     *,
     feed: Feed,
-    compression: Literal["gzip"] | None,
+    compression: Compression | None,
     stamp: dt.datetime,
     delivery_day: dt.date,
     keys: Keys,
@@ -95,27 +103,29 @@ def validate_dump(
     batch_bytes: int = 8 << 20,
     progress: Callable[[int], None] | None = None,
 ) -> Validation:
-    """Read a CSV dump and write its rows as Parquet: those that keep the contract, treated; the others, sealed.
+    """Read a dump and write its rows as Parquet: those that keep the contract, treated; the others, sealed.
 
-    Streams: memory is a small multiple of `batch_bytes`, or of the longest row (at most 64 MiB).
+    Streams: memory is a small multiple of `batch_bytes`, or of the longest row (at most 64 MiB), and what a dump in
+    Parquet or JSON Lines holds of `source` if that cannot seek (see `spool`).
 
     Args:
-        source: the dump's bytes; need not be seekable.
+        source: the dump's bytes at their start; need not be seekable.
         feed: its contract.
-        compression: "gzip", or None.
+        compression: of the whole file; None for none.
         stamp: the dump's own time stamp; aware. Bounds time stamps with `max_ahead`.
         delivery_day: partition; the day on which ages are taken.
         keys: rings for tokens and for the seal.
         rows_path: written as Parquet, see `rows_schema`. `_row_number` counts the data rows of the dump from 1.
         rejects_path: written as Parquet: row_number, columns and rules broken (distinct), key_version, and the whole
             row as delivered as JSON, sealed under "sender/dataset:row_number": {column: text or null}, or
-            {"_line": text} for a ragged row. Bytes that are no UTF-8 are lone surrogates (Python's surrogateescape).
-            Of two delivered columns with one name the second is "<name>#<place>".
-        batch_bytes: bytes of CSV handled at once.
+            {"_line": text} for a ragged row. Bytes that are no UTF-8 are lone surrogates (Python's surrogateescape);
+            values that are no text are in their canonical text (`physical`). Of two delivered columns with one name
+            the second is "<name>#<place>".
+        batch_bytes: bytes of data handled at once.
         progress: told the number of rows read so far, after each batch.
 
     Returns:
-        The counts. An empty dump (no bytes, or a header only) gives read=0 and two valid files without rows.
+        The counts. An empty dump (no bytes, or no row) gives read=0 and two valid files without rows.
 
     Raises:
         BadDump: dump.unreadable, contract.missing_column, contract.refused_column or contract.duplicate_column. Both
@@ -124,10 +134,12 @@ def validate_dump(
     """
     if stamp.tzinfo is None:
         raise ValueError("the dump's time stamp must be aware")
-    with _removed_on_error(rows_path, rejects_path):
-        csv = CsvSource(source, compression=compression, dialect=feed.dialect, batch_bytes=batch_bytes)
-        with _Pass(feed, keys, stamp, delivery_day, rows_path, rejects_path) as work:
-            return work.run(csv, progress)
+    with (
+        _removed_on_error(rows_path, rejects_path),
+        opened(source, written=feed.format, compression=compression, batch_bytes=batch_bytes) as rows,
+        _Pass(feed, keys, stamp, delivery_day, rows_path, rejects_path) as work,
+    ):
+        return work.run(rows, progress)
 
 
 @contextlib.contextmanager
@@ -157,6 +169,7 @@ class _Pass:
         self._stamp = stamp
         self._delivery_day = delivery_day
         self._schema = rows_schema(feed)
+        self._written = feed.format if isinstance(feed.format, Csv) else Csv()
         self._hashed = [i for i, column in enumerate(feed.stored) if column.hashed]
         self._rows = pa.parquet.ParquetWriter(rows_path, self._schema, compression="zstd")
         self._rejects = _RejectsWriter(rejects_path, feed.name, keys.quarantine)
@@ -172,13 +185,13 @@ class _Pass:
         self._rows.close()
         self._rejects.close()
 
-    def run(self, csv: CsvSource, progress: Callable[[int], None] | None) -> Validation:
-        layout = Layout((), {}, (), (), ())
-        if csv.header:
-            layout = understand(csv.header, self._feed)
+    def run(self, source: Source, progress: Callable[[int], None] | None) -> Validation:
+        layout = NOTHING
+        if source.header:
+            layout = understand(source.header, self._feed, may_repeat=isinstance(self._feed.format, Parquet))
             rules = Rules(self._feed, read={*layout.positions, *layout.absent}, absent=layout.absent, stamp=self._stamp)
             self._clock.lap("parse")
-            for batch in csv.batches():
+            for batch in source.batches():
                 self._clock.lap("parse")
                 self._take(batch, layout, rules)
                 if progress is not None:
@@ -193,12 +206,14 @@ class _Pass:
             drift=layout.drift,
             columns_seen=layout.seen,
             stages=dict(self._clock.seconds),
+            types={name: source.types[place] for name, place in layout.places.items()} if source.types else {},
         )
 
     def _take(self, batch: RawBatch, layout: Layout, rules: Rules) -> None:
         """Split one batch into kept, filtered and quarantined rows, and write them."""
         rows = len(batch.numbers)
-        typed, faults, nulled = self._cast(batch, layout)
+        _compare_copies(batch, layout, self._feed.name)
+        typed, local, faults, nulled = self._cast(batch, layout)
         filtered = self._filtered(typed, rows)
         broken = [Broken(b.rule, b.column, b.rows & ~filtered) for b in faults]
         judged = ~_any(broken, rows) & ~filtered
@@ -217,7 +232,12 @@ class _Pass:
         self._clock.lap("validate")
 
         if kept.any():
-            self._write_rows(typed if kept.all() else typed.filter(pa.array(kept)), batch.numbers[kept])
+            stays = pa.array(kept)
+            self._write_rows(
+                typed if kept.all() else typed.filter(stays),
+                {name: times.filter(stays) for name, times in local.items()},
+                batch.numbers[kept],
+            )
         self._quarantine(batch, layout, broken, rejected)
         self._clock.lap("write")
 
@@ -229,39 +249,45 @@ class _Pass:
         self._counts["filtered"] += int(filtered.sum())
         self._counts["quarantined"] += int(rejected.sum()) + len(batch.ragged)
 
-    def _cast(self, batch: RawBatch, layout: Layout) -> tuple[pa.Table, list[Broken], list[Broken]]:
-        """Typed columns; the values that could not be cast, and those of columns where they may become NULL."""
+    def _cast(
+        self, batch: RawBatch, layout: Layout
+    ) -> tuple[pa.Table, dict[str, pa.Array], list[Broken], list[Broken]]:
+        """Typed columns and local times; what could not be cast, and what of that may become NULL."""
         derived = self._derived(batch, layout)
         typed: dict[str, pa.Array] = {}
+        local: dict[str, pa.Array] = {}
         faults: list[Broken] = []
         nulled: list[Broken] = []
         for column in self._feed.columns:
             if column.name in layout.positions:
-                carried = batch.columns[layout.positions[column.name]]
+                values = batch.columns[layout.positions[column.name]]
             elif column.name in derived:
-                carried = derived[column.name]
+                values = derived[column.name]
             else:
                 if column.name in layout.absent:
                     typed[column.name] = pa.nulls(len(batch.numbers), column.arrow)
                 continue
-            cast = cast_column(carried, column, timezone=self._feed.sender.timezone)
+            cast = cast_column(values, column, timezone=self._feed.sender.timezone, written=self._written)
             typed[column.name] = cast.values
+            if cast.local is not None:
+                local[column.name] = cast.local
             for kind, rows in cast.faults:
                 if column.facts.invalid == "null":
                     nulled.append(Broken(f"{column.name}.cast_null", column.name, rows))
                 else:
                     faults.append(Broken(f"{column.name}.{kind}", column.name, rows))
-        return pa.table(typed), faults, nulled
+        return pa.table(typed), local, faults, nulled
 
     def _derived(self, batch: RawBatch, layout: Layout) -> dict[str, pa.Array]:
         """Columns that the dump lacks and its document holds."""
         document = self._feed.document
-        if document is None or document.column not in layout.delivered:
+        if document is None or document.column not in layout.places:
             return {}
         lacking = [name for name in layout.absent if name in document.holds]
         if not lacking:
             return {}
-        return derive(batch.columns[layout.delivered.index(document.column)], document, lacking)
+        text, _ = canonical_text(unwrapped(batch.columns[layout.places[document.column]]))
+        return derive(text, document, lacking)
 
     def _filtered(self, typed: pa.Table, rows: int) -> Mask:
         """Rows with a value that the contract leaves out, compared in its canonical text; NULL is not left out."""
@@ -273,17 +299,23 @@ class _Pass:
                 filtered |= pc.and_(pc.invert(stays), pc.is_valid(text)).to_numpy()
         return filtered
 
-    def _write_rows(self, typed: pa.Table, numbers: np.typing.NDArray[np.int64]) -> None:
+    def _write_rows(self, typed: pa.Table, local: dict[str, pa.Array], numbers: np.typing.NDArray[np.int64]) -> None:
         stored: list[pa.Array] = []
         for column in self._feed.columns:
-            if column.stored:
-                stored += treat(
-                    typed[column.name].combine_chunks(),
-                    column,
-                    sender=self._feed.sender.name,
-                    keys=self._keys.token,
-                    delivery_day=self._delivery_day,
-                )
+            if not column.stored:
+                continue
+            values = typed[column.name].combine_chunks()
+            stored += treat(
+                values,
+                column,
+                sender=self._feed.sender.name,
+                keys=self._keys.token,
+                delivery_day=self._delivery_day,
+            )
+            if column.facts.local_copy:  # companions in the order of Column.stored
+                stored.append(local.get(column.name, pa.nulls(len(values), pa.timestamp("us"))))
+            if column.facts.flag is not None:
+                stored.append(flags(values, column.facts.flag))
         hashes = row_hashes([stored[i] for i in self._hashed])
         self._clock.lap("treat")
         self._rows.write_table(pa.table([*stored, pa.array(numbers), hashes], schema=self._schema))
@@ -294,7 +326,7 @@ class _Pass:
                 self._rejected[fault.rule] += count
         for row in batch.ragged:
             self._rejected["row.ragged"] += 1
-            self._rejects.add(row.number, [], ["row.ragged"], {"_line": _as_delivered(row.line)})
+            self._rejects.add(row.number, [], ["row.ragged"], {"_line": row.line})
         places = np.flatnonzero(rejected)
         if len(places):
             by_row: defaultdict[int, list[Broken]] = defaultdict(list)
@@ -302,13 +334,13 @@ class _Pass:
                 for place in np.flatnonzero(fault.rows).tolist():
                     by_row[place].append(fault)
             names = _distinct(layout.delivered)
-            cells = [column.take(pa.array(places)).to_pylist() for column in batch.columns]
+            cells = [delivered_texts(column.take(pa.array(places))) for column in batch.columns]
             for place, values in zip(places.tolist(), zip(*cells, strict=True), strict=True):
                 self._rejects.add(
                     int(batch.numbers[place]),
                     list(dict.fromkeys(b.column for b in by_row[place] if b.column)),
                     list(dict.fromkeys(b.rule for b in by_row[place])),
-                    {name: _as_delivered(cell) for name, cell in zip(names, values, strict=True)},
+                    dict(zip(names, values, strict=True)),
                 )
         self._rejects.flush()
 
@@ -350,6 +382,22 @@ class _Clock:
         self._last = now
 
 
+def _compare_copies(batch: RawBatch, layout: Layout, feed: str) -> None:
+    """Of a column that was delivered more than once the first is read, and the others must say the same.
+
+    Raises:
+        BadDump: contract.duplicate_column.
+    """
+    for name, places in layout.copies.items():
+        first = batch.columns[layout.positions[name]]
+        for place in places:
+            copy = batch.columns[place]
+            if not copy.equals(first) and delivered_texts(copy) != delivered_texts(first):
+                raise BadDump(
+                    "contract.duplicate_column", f"{feed}: {name} is delivered more than once, with different content"
+                )
+
+
 def _any(broken: list[Broken], rows: int) -> Mask:
     return functools.reduce(np.logical_or, (b.rows for b in broken), np.zeros(rows, np.bool_))
 
@@ -366,8 +414,3 @@ def _spread(broken: list[Broken], places: np.typing.NDArray[np.intp], rows: int)
 
 def _distinct(names: tuple[str, ...]) -> list[str]:
     return [f"{name}#{i}" if name in names[: i - 1] else name for i, name in enumerate(names, 1)]
-
-
-def _as_delivered(cell: str | None) -> str | None:
-    """A value from its carrier; bytes that are no UTF-8 become lone surrogates, which JSON can write."""
-    return None if cell is None else cell.encode("latin-1").decode("utf-8", "surrogateescape")

@@ -25,6 +25,8 @@ class Layout:
     Attributes:
         delivered: the names as delivered, in order.
         positions: place in the dump by contract column, of the columns that are read (present and not dropped).
+        copies: further places of these, of columns that were delivered more than once.
+        places: first place of every contract column that was delivered, dropped ones included.
         absent: contract columns that are read but were not delivered; all optional.
         drift: "added: x" and "missing: y" lines.
         seen: the delivered names, those unfit to be shown replaced by "(column 7)".
@@ -32,23 +34,32 @@ class Layout:
 
     delivered: tuple[str, ...]
     positions: Mapping[str, int]
+    copies: Mapping[str, tuple[int, ...]]
+    places: Mapping[str, int]
     absent: tuple[str, ...]
     drift: tuple[str, ...]
     seen: tuple[str, ...]
 
 
-def understand(delivered: tuple[str, ...], feed: Feed) -> Layout:
-    """Match a header with the contract, by exact name or alias.
+NOTHING = Layout((), {}, {}, {}, (), (), ())
+"""The layout of an empty dump."""
+
+
+def understand(delivered: tuple[str, ...], feed: Feed, *, may_repeat: bool = False) -> Layout:
+    """Match a header with the contract, by name or alias; by `feed.names` exactly or loosely.
 
     A name that occurs twice is an error only where it is read: two copies of a dropped or unknown column change
     nothing.
 
+    Args:
+        delivered: the names.
+        feed: the contract.
+        may_repeat: whether columns that are read may have copies; whoever reads them must compare.
+
     Raises:
         BadDump: contract.refused_column, contract.missing_column or contract.duplicate_column.
     """
-    places = {
-        c.name: [i for i, name in enumerate(delivered) if name in (c.name, *c.facts.aliases)] for c in feed.columns
-    }
+    places = _places(delivered, feed)
     missing = [c.name for c in feed.columns if c.facts.required and not places[c.name]]
     shown = tuple(
         name if not missing and _SHOWABLE.fullmatch(name) else f"(column {i})" for i, name in enumerate(delivered, 1)
@@ -61,7 +72,8 @@ def understand(delivered: tuple[str, ...], feed: Feed) -> Layout:
             f"{sum(map(bool, places.values()))} of them known to the contract",
         )
     read = [c for c in feed.columns if _is_read(c)]
-    if doubled := [c.name for c in read if len(places[c.name]) > 1]:
+    doubled = [c.name for c in read if len(places[c.name]) > 1]
+    if doubled and not may_repeat:
         raise BadDump("contract.duplicate_column", f"{feed.name}: the header names more than once: {_list(doubled)}")
 
     known = {i for where in places.values() for i in where}
@@ -70,10 +82,28 @@ def understand(delivered: tuple[str, ...], feed: Feed) -> Layout:
     return Layout(
         delivered=delivered,
         positions={c.name: places[c.name][0] for c in read if places[c.name]},
+        copies={name: tuple(places[name][1:]) for name in doubled},
+        places={name: where[0] for name, where in places.items() if where},
         absent=absent,
         drift=(*(f"added: {name}" for name in added), *(f"missing: {name}" for name in absent)),
         seen=shown,
     )
+
+
+def _places(delivered: tuple[str, ...], feed: Feed) -> dict[str, list[int]]:
+    """Where each contract column was delivered. An exact name goes before a loose one."""
+    exact = {name: c.name for c in feed.columns for name in (*c.facts.aliases, c.name)}
+    loose = {_loosely(name): column for name, column in exact.items()} if feed.names == "loose" else {}
+    places: dict[str, list[int]] = {c.name: [] for c in feed.columns}
+    for i, name in enumerate(delivered):
+        if column := exact.get(name) or loose.get(_loosely(name)):
+            places[column].append(i)
+    return places
+
+
+def _loosely(name: str) -> str:
+    """PatientID, patient_id and Patient Id are one."""
+    return re.sub(r"[\s_]", "", name).casefold()
 
 
 def _is_read(column: Column) -> bool:

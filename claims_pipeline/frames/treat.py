@@ -1,6 +1,7 @@
 """Treatment of personal data: typed columns of the contract -> stored columns.
 
-Belongs here: keep, drop, token, and every reduction. Does not belong here: which column gets which (the contract).
+Belongs here: keep, drop, token, every reduction, flags. Does not belong here: which column gets which (the
+contract).
 
 A token is '<key version>_<24 characters>': HMAC-SHA-256 over sender, family (or column) and value, joined by the byte
 0x1F; its first 18 bytes in URL-safe base64. 18 bytes need no padding, and two of a billion values share one with a
@@ -19,8 +20,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from claims_pipeline.feeds.contract import Column, Drop, Keep, Reduce, Reduction, Token
+from claims_pipeline.errors import ClaimsPipelineError
+from claims_pipeline.feeds.contract import Column, Drop, Flag, Keep, Reduce, Reduction, Token
 from claims_pipeline.frames.keys import KeyRing
+from claims_pipeline.frames.physical import canonical_text
 
 TOKEN_BYTES = 18
 _TOKEN_CHARACTERS = 24
@@ -46,7 +49,7 @@ _OLDEST_TOLD = 89  # years; 45 CFR 164.514(b)(2)(i)(C)
 
 
 def treat(values: pa.Array, column: Column, *, sender: str, keys: KeyRing, delivery_day: dt.date) -> list[pa.Array]:
-    """The stored arrays of one column, in the order of `column.stored`; none when it is dropped.
+    """The stored arrays of one column without companions, in the order of `column.stored`; none when it is dropped.
 
     Args:
         values: typed and validated values.
@@ -64,6 +67,26 @@ def treat(values: pa.Array, column: Column, *, sender: str, keys: KeyRing, deliv
             return [tokens(values, sender=sender, family=family or column.name, keys=keys)]
         case Reduce(to=to):
             return reduce(values, to, delivery_day=delivery_day)
+
+
+def flags(values: pa.Array, flag: Flag) -> pa.Array:
+    """What a flag says of each value; NULL stays NULL. Each distinct value is asked once.
+
+    Args:
+        values: typed, before treatment.
+        flag: the contract's flag.
+
+    Raises:
+        ClaimsPipelineError: the flag's function raised; it names the flag.
+    """
+    encoded = pc.dictionary_encode(pc.utf8_trim_whitespace(canonical_text(values)[0]))
+    try:
+        said = [bool(flag.holds(value)) for value in encoded.dictionary.to_pylist()]
+    except Exception:  # a contract's own code; whatever it raised may quote values
+        said = None
+    if said is None:
+        raise ClaimsPipelineError(f"the flag {flag.name} could not be computed; its function raised")
+    return pc.take(pa.array(said, pa.bool_()), encoded.indices)
 
 
 def tokens(values: pa.Array, *, sender: str, family: str, keys: KeyRing) -> pa.Array:

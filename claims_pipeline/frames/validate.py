@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from claims_pipeline.errors import ClaimsPipelineError
 from claims_pipeline.feeds.contract import Feed
-from claims_pipeline.frames.cast import Mask
+from claims_pipeline.frames.masks import Mask
 
 
 @dataclass(frozen=True)

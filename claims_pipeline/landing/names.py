@@ -21,7 +21,8 @@ class Named:
     Attributes:
         feed: the feed; None where no contract knows the name.
         delivery_day: date in the sender's time zone: the name's `day`, else its stamp's, else the arrival's.
-        stamp: UTC; the name's, else midnight of its `day`, else the arrival's.
+        stamp: UTC; the name's, else midnight of its `day`, else the arrival's. The name's `sequence` number is added
+            as microseconds: where a sender cuts a delivery into pieces, the later piece is the newer one.
     """
 
     feed: Feed | None
@@ -70,11 +71,12 @@ def _time_of(groups: dict[str, str], zone: ZoneInfo, arrival: dt.datetime) -> tu
         stamp = dt.datetime.combine(day, dt.time(), zone).astimezone(dt.UTC)
     else:
         stamp = arrival
+    stamp += dt.timedelta(microseconds=int(groups.get("sequence", 0)))
     return day or stamp.astimezone(zone).date(), stamp
 
 
 def parse_stamp(text: str, zone: ZoneInfo) -> dt.datetime:
-    """A time stamp of a file name, as UTC: YYYYMMDD, +HHMM, +HHMMSS, with or without T, Z or punctuation.
+    """A time stamp of a file name, as UTC: YYYYMMDD, +HHMM, +HHMMSS, with or without T, Z or punctuation; YYMMDDHHMM.
 
     A trailing Z is UTC; all else is local time of the sender (the first of the two in a clock-change overlap).
 
@@ -82,8 +84,8 @@ def parse_stamp(text: str, zone: ZoneInfo) -> dt.datetime:
         ValueError: not a time stamp, or not a date of the calendar.
     """
     digits = re.sub(r"[^0-9]", "", text)
-    formats = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
+    formats = {8: "%Y%m%d", 10: "%y%m%d%H%M", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
     if len(digits) not in formats:
-        raise ValueError("a time stamp has 8, 12 or 14 digits")
+        raise ValueError("a time stamp has 8, 10, 12 or 14 digits")
     naive = dt.datetime.strptime(digits, formats[len(digits)])  # noqa: DTZ007 - the zone is given in the next line
     return naive.replace(tzinfo=dt.UTC if text.endswith("Z") else zone).astimezone(dt.UTC)

@@ -110,6 +110,18 @@ def list_objects(client: S3Client, bucket: str, prefix: str) -> Iterator[list[Li
             ]
 
 
+def head(client: S3Client, *, bucket: str, key: str) -> ListedObject:
+    """One object as a listing would show it.
+
+    Raises:
+        Transient, ClaimsPipelineError: see `s3_errors`.
+    """
+    with s3_errors(f"reading s3://{bucket}/{key}"):
+        found = client.head_object(Bucket=bucket, Key=key)
+    moment = found["LastModified"].astimezone(dt.UTC)
+    return ListedObject(bucket, key, found["ETag"].strip('"'), found["ContentLength"], moment)
+
+
 def archive_object(client: S3Client, *, source: ListedObject, to_bucket: str, to_key: str) -> ArchivedObject:
     """Copy an object byte for byte into the archive, reading it once, in flat memory, with its SHA-256.
 

@@ -25,6 +25,8 @@ _SQL_TYPES: dict[pyarrow.DataType, str] = {
     pyarrow.list_(pyarrow.string()): "text[]",
     pyarrow.date32(): "date",
     pyarrow.timestamp("us", "UTC"): "timestamp with time zone",
+    pyarrow.float64(): "double precision",
+    pyarrow.timestamp("us"): "timestamp without time zone",  # a copy as delivered, in the sender's local time
     pyarrow.binary(): "bytea",
 }
 
@@ -123,6 +125,13 @@ def ensure_feed(connection: psycopg.Connection, feed: Feed) -> list[str]:
             connection.execute(unique.format(target, sql.Identifier(name)))
     _comment(connection, feed)
     return changes
+
+
+def lacking(connection: psycopg.Connection, feed: Feed) -> list[str]:
+    """Columns that the feed's table lacks, or has in another type, for its contract."""
+    found = _columns_in_database(connection, table_of(feed))
+    wanted = [(c.name, sql_type(c.arrow)) for c in feed.stored] + [(m.name, m.type) for m in META_COLUMNS]
+    return [name for name, type_ in wanted if found.get(name) != type_]
 
 
 def _ensure_table(

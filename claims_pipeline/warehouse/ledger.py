@@ -230,6 +230,11 @@ def record_check(connection: psycopg.Connection, dump_id: int, outcome: CheckOut
     )
 
 
+def kept(connection: psycopg.Connection, dump_id: int, *, archive_key: str) -> None:
+    """Note where an unknown dump is kept. Its SHA-256 is taken when it is archived under its own feed."""
+    connection.execute("update ops.dump set archive_key = %s where dump_id = %s", [archive_key, dump_id])
+
+
 def touch(connection: psycopg.Connection, dump_id: int, run_id: str) -> None:
     """Note which run has the dump in hand."""
     connection.execute("update ops.dump set run_id = %s where dump_id = %s", [run_id, dump_id])
@@ -251,11 +256,14 @@ def settle(
     )
 
 
+_AS_ARCHIVED = "case when same_as is null then 'new' else 'superseding' end"
+
+
 def approve(connection: psycopg.Connection, dump_id: int, by: str) -> None:
     """Release a held dump: the next run loads it whatever its budget."""
     connection.execute(
-        "update ops.dump set status = 'validated', approved_by = %s, verdict = 'new', reason = '', settled_at = null,"
-        " attempts = 0 where dump_id = %s and verdict = 'held'",
+        f"update ops.dump set status = 'validated', approved_by = %s, verdict = {_AS_ARCHIVED}, reason = '',"  # noqa: S608
+        " settled_at = null, attempts = 0 where dump_id = %s and verdict = 'held'",
         [by, dump_id],
     )
 
@@ -279,8 +287,8 @@ def reopen(connection: psycopg.Connection, dump_id: int) -> int:
 
 
 _REOPEN = (
-    "update ops.dump set attempts = 0, request_id = null, reason = '', settled_at = null, checks = '{}',"
-    " verdict = case when verdict in ('held', 'unreadable') then 'new' else verdict end,"
+    "update ops.dump set attempts = 0, request_id = null, reason = '', settled_at = null, checks = '{}',"  # noqa: S608
+    f" verdict = case when verdict in ('held', 'unreadable') then {_AS_ARCHIVED} else verdict end,"
     " status = case when archive_key is null then 'arrived' else 'archived' end"
     " where status in ('failed', 'refused') and "
 )

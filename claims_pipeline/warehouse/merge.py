@@ -92,9 +92,17 @@ def take_unique_conflicts(connection: psycopg.Connection, feed: Feed) -> list[Un
     repeated until no more is found. Needs the verdicts of `judge`: rows that will not be written claim nothing.
     """
     conflicts: list[UniqueConflict] = []
-    while found := [conflict for name in feed.unique for conflict in _take_conflicts_of(connection, feed, name)]:
+    for attempt in range(_PASSES + 1):
+        # In a long chain of hands each pass finds one row only: the last one lets no value change hands, and ends it.
+        last = attempt == _PASSES
+        found = [c for name in feed.unique for c in _take_conflicts_of(connection, feed, name, no_change=last)]
         conflicts += found
+        if not found:
+            break
     return conflicts
+
+
+_PASSES = 5
 
 
 def _repeats(connection: psycopg.Connection, columns: tuple[str, ...]) -> bool:
@@ -118,7 +126,9 @@ def _is_taken(connection: psycopg.Connection, feed: Feed, name: str) -> bool:
     return connection.execute(query).fetchone() is not None
 
 
-def _take_conflicts_of(connection: psycopg.Connection, feed: Feed, name: str) -> list[UniqueConflict]:
+def _take_conflicts_of(
+    connection: psycopg.Connection, feed: Feed, name: str, *, no_change: bool
+) -> list[UniqueConflict]:
     if not (_repeats(connection, (name,)) or _is_taken(connection, feed, name)):
         return []  # as nearly always, and found for the price of a hash aggregate and a hash join
     query = sql.SQL(
@@ -127,7 +137,7 @@ def _take_conflicts_of(connection: psycopg.Connection, feed: Feed, name: str) ->
         "  where v.verdict in ('inserted', 'updated')),"
         " held as ("
         "  select w._row_number from writes w join {table} t on t.{column} = w.{column} and ({t_key}) <> ({w_key})"
-        "  left join writes o on {o_is_t} where o._row_number is null),"
+        "  left join writes o on {o_is_t} where o._row_number is null or {no_change}),"
         " twice as (select {column} from writes group by {column} having count(*) > 1),"
         " doubled as (select _row_number from ("
         "  select w._row_number,"
@@ -139,6 +149,7 @@ def _take_conflicts_of(connection: psycopg.Connection, feed: Feed, name: str) ->
         " returning s._row_number, (to_jsonb(s) - '_row_hash')::text"
     ).format(
         column=sql.Identifier(name),
+        no_change=sql.Literal(no_change),
         table=table_of(feed),
         s_key=columns_sql(feed.key, "s"),
         t_key=columns_sql(feed.key, "t"),

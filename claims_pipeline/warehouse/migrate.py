@@ -8,13 +8,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from importlib import resources
+from importlib.resources.abc import Traversable
 
 import psycopg
 from psycopg.types.json import Jsonb
 
 from claims_pipeline.errors import ClaimsPipelineError
 from claims_pipeline.feeds import Feed
-from claims_pipeline.warehouse.ddl import ensure_feed
+from claims_pipeline.warehouse.ddl import ensure_feed, lacking
+from claims_pipeline.warehouse.views import ensure_views
 
 _LOCK = 526_000_001  # advisory lock: one migration at a time
 
@@ -33,6 +35,7 @@ def migrate(connection: psycopg.Connection, feeds: Iterable[Feed]) -> list[str]:
         changes = _apply_files(connection)
         for feed in feeds:
             changes += ensure_feed(connection, feed)
+            ensure_views(connection, feed)
             if record_contract(connection, feed):
                 changes.append(f"recorded contract {feed.fingerprint[:12]} of {feed.name}")
     return changes
@@ -47,12 +50,36 @@ def record_contract(connection: psycopg.Connection, feed: Feed) -> bool:
     return cursor.rowcount == 1
 
 
-def pending(connection: psycopg.Connection, feeds: Iterable[Feed]) -> list[str]:
-    """Feeds whose contract the database does not know: `claims-pipeline migrate` has not run for this version."""
-    if connection.execute("select to_regclass('ops.contract')").fetchone() == (None,):
-        return [feed.name for feed in feeds]
+def pending(connection: psycopg.Connection, feeds: Iterable[Feed]) -> list[Feed]:
+    """Feeds whose contract the database has not recorded in this version; all where a migration is missing."""
+    if not _is_migrated(connection):
+        return list(feeds)
     known = {row[0] for row in connection.execute("select fingerprint from ops.contract")}
-    return [feed.name for feed in feeds if feed.fingerprint not in known]
+    return [feed for feed in feeds if feed.fingerprint not in known]
+
+
+def record_if_it_fits(connection: psycopg.Connection, feed: Feed) -> bool:
+    """Record a contract whose table already has its columns: a loader may do that, without the owner.
+
+    Returns:
+        False where the table must change first, and nothing was recorded.
+    """
+    if not _is_migrated(connection) or lacking(connection, feed):
+        return False
+    record_contract(connection, feed)
+    return True
+
+
+def _is_migrated(connection: psycopg.Connection) -> bool:
+    if connection.execute("select to_regclass('public.claims_pipeline_migration')").fetchone() == (None,):
+        return False
+    applied = {row[0] for row in connection.execute("select name from public.claims_pipeline_migration")}
+    return all(file.name in applied for file in _files())
+
+
+def _files() -> list[Traversable]:
+    folder = resources.files("claims_pipeline.warehouse") / "migrations"
+    return sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
 
 
 def _apply_files(connection: psycopg.Connection) -> list[str]:
@@ -64,10 +91,7 @@ def _apply_files(connection: psycopg.Connection) -> list[str]:
         connection.execute("select name, sha256 from public.claims_pipeline_migration").fetchall()
     )
     changes = []
-    folder = resources.files("claims_pipeline.warehouse") / "migrations"
-    for file in sorted(folder.iterdir(), key=lambda file: file.name):
-        if not file.name.endswith(".sql"):
-            continue
+    for file in _files():
         body = file.read_bytes()
         digest = hashlib.sha256(body).hexdigest()
         if file.name not in applied:

@@ -15,6 +15,7 @@ from psycopg import sql
 from psycopg.rows import class_row, dict_row
 
 from claims_pipeline.feeds import Feed
+from claims_pipeline.feeds.drift import Delivered
 from claims_pipeline.vocabulary import CheckName, CheckOutcome, DumpReport, DumpStatus, DumpVerdict, RowCounts
 from claims_pipeline.warehouse.ddl import table_of
 
@@ -58,15 +59,15 @@ def past_volumes(connection: psycopg.Connection, feed: str, *, before_dump: int,
     return [row[0] for row in connection.execute(query, [feed, before_dump, before_dump, limit])]
 
 
-def previous_columns(connection: psycopg.Connection, dump_id: int) -> list[str] | None:
-    """Contract columns of the feed's dump before this one; None when there is none."""
+def previous_delivery(connection: psycopg.Connection, dump_id: int) -> Delivered | None:
+    """Columns of the feed's loaded dump before this one; None when there is none."""
     row = connection.execute(
-        "select p.validation->'columns' from ops.dump d join ops.dump p"
+        "select p.validation->'columns', p.validation->'types' from ops.dump d join ops.dump p"
         " on p.sender = d.sender and p.dataset = d.dataset and (p.stamp, p.dump_id) < (d.stamp, d.dump_id)"
         " where d.dump_id = %s and p.status = 'loaded' order by p.stamp desc, p.dump_id desc limit 1",
         [dump_id],
     ).fetchone()
-    return row[0] if row else None
+    return Delivered(tuple(row[0]), row[1] or {}) if row and row[0] is not None else None
 
 
 def last_loaded_day(connection: psycopg.Connection, sender: str, dataset: str) -> dt.date | None:

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 import pandera.pandas as pa
@@ -23,6 +23,7 @@ from claims_pipeline.feeds.contract import (
     Drop,
     Feed,
     FeedModel,
+    Flag,
     Integer,
     Keep,
     Money,
@@ -38,6 +39,7 @@ from claims_pipeline.feeds.contract import (
     column,
 )
 from claims_pipeline.frames import KeyRing, Keys, Validation, make_key_ring, unseal, validate_dump
+from claims_pipeline.frames.stream import Compression
 
 relaxed = settings(deadline=None, max_examples=60)
 
@@ -89,6 +91,29 @@ class Visits(FeedModel):
 
 
 VISITS = Feed(CLINIC, "visits", Visits, (r"^visits_(?P<stamp>\d{8})\.csv$",), refuse=(r"_ciphertext$",))
+
+
+class Checkups(FeedModel):
+    """One row per checkup: what senders of database extracts add to a column."""
+
+    checkup_id: BigInt = column("Checkup", key=True)
+    at: Timestamp = column("At", local_copy=True, sentinels=["1900-01-01"])
+    born: Date = column(
+        "Born", pii=Pii.DIRECT, treatment=Reduce(Reduction.YEAR, into="born_year"), sentinels=["1900-01-01", "unknown"]
+    )
+    number: Text = column(
+        "Number", pii=Pii.DIRECT, treatment=Token(), sentinels=["ZZZ0000"],
+        flag=Flag("number_valid", lambda text: text.startswith("Z") and len(text) == 7, "Whether it is well formed"),
+    )  # fmt: skip
+    weight: Money = column("Weight", sentinels=["-1"])
+    steps: Integer = column("Steps", sentinels=["99999"])
+    smokes: Boolean = column("Smokes", sentinels=["9"])
+    remark: Text = column("Remark", sentinels=["n/a"], aliases=["comment"])
+    letters: TextList = column("Letters")
+    hidden: Text = column("Hidden", pii=Pii.SPECIAL, treatment=Drop())
+
+
+CHECKUPS = Feed(CLINIC, "checkups", Checkups, (r"^checkups_(?P<stamp>\d{8})\.csv$",))
 
 GOOD: Mapping[str, str] = {
     "visit_id": "1",
@@ -149,7 +174,7 @@ def deliver(
     dump: bytes,
     *,
     feed: Feed = VISITS,
-    compression: Literal["gzip"] | None = None,
+    compression: Compression | None = None,
     batch_bytes: int = 8 << 20,
     keys: Keys = KEYS,
 ) -> Outcome:

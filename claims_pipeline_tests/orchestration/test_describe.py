@@ -9,10 +9,11 @@ import pytest
 
 from claims_pipeline.feeds import Feed, all_feeds
 from claims_pipeline.feeds.contract import Drop
+from claims_pipeline.feeds.va_form526 import SENDER
 from claims_pipeline.orchestration import describe
 from claims_pipeline.orchestration.keys import feed_keys, partitions_of, raw_key, table_key, validated_key
 from claims_pipeline.vocabulary import CheckName, CheckOutcome, DumpReport, DumpStatus, DumpVerdict, RowCounts
-from claims_pipeline_tests.fix_dagster import DAY, SENDER, feed_of
+from claims_pipeline_tests.fix_dagster import DAY, feed_of
 
 FEEDS = pytest.mark.parametrize("feed", all_feeds(), ids=lambda feed: feed.name)
 
@@ -48,7 +49,8 @@ def test_a_sparkline_of_nothing_is_empty() -> None:
 
 
 def test_history_shows_each_verdict_that_occurs_with_its_last_and_sum() -> None:
-    days = [(DAY, RowCounts(read=1_000, inserted=1_000)), (DAY + dt.timedelta(days=1), RowCounts(read=500, updated=500))]
+    next_day = DAY + dt.timedelta(days=1)
+    days = [(DAY, RowCounts(read=1_000, inserted=1_000)), (next_day, RowCounts(read=500, updated=500))]
     lines = text_of(describe.history_markdown(days)).splitlines()
     assert lines[4:] == ["| read | █▅ | 500 | 1,500 |", "| inserted | █▁ | 0 | 1,000 |", "| updated | ▁█ | 500 | 500 |"]
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from claims_pipeline.feeds.va_form526 import SENDER
 from claims_pipeline.orchestration.hooks import steps_left
 from claims_pipeline_tests.fix_dagster import (
     DAY,
     JOBS,
-    SENDER,
     UPLOADS,
     CodeLocation,
     Configure,
@@ -30,7 +30,7 @@ NO_COLUMN = f"submission_id,attachment_id,file_name\n1000001,L015,{CANARY}.pdf\n
 def told(location: CodeLocation, configure: Configure, slack_api: SlackListener) -> SlackListener:
     """The channel that the code location tells."""
     configure(
-        slack_token="xoxb-test",  # noqa: S106 - no secret
+        slack_token="xoxb-test",
         slack_base_url=slack_api.base_url,
         slack_channel="#claims",
         dagster_url="https://dagster.example",

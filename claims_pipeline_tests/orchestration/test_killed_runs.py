@@ -10,17 +10,17 @@ from collections.abc import Callable
 import dagster as dg
 import pytest
 
+from claims_pipeline.definitions import build_definitions
+from claims_pipeline.feeds.va_form526 import SENDER
 from claims_pipeline.local import LocalServices
 from claims_pipeline.orchestration.sensors import killed_runs_sensor
 from claims_pipeline.settings import PROJECT_ROOT
 from claims_pipeline_tests.fix_dagster import (
     DAY,
     JOBS,
-    SENDER,
     UPLOADS,
     CodeLocation,
     Configure,
-    build_definitions,
 )
 from claims_pipeline_tests.fix_listeners import SlackAnswer, SlackListener
 from claims_pipeline_tests.fix_proxy import Proxy
@@ -53,7 +53,7 @@ class Watch:
 @pytest.fixture
 def told(kept_location: CodeLocation, configure: Configure, slack_api: SlackListener) -> SlackListener:
     """The channel that the code location tells."""
-    configure(slack_token="xoxb-test", slack_base_url=slack_api.base_url)  # noqa: S106 - no secret
+    configure(slack_token="xoxb-test", slack_base_url=slack_api.base_url)
     return slack_api
 
 

@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 
 from claims_pipeline.errors import ClaimsPipelineError, Transient
+from claims_pipeline.feeds.va_form526 import SENDER
 from claims_pipeline.orchestration.keys import REQUEST_TAG
 from claims_pipeline.orchestration.resources import InboxS3, PipelineResource
 from claims_pipeline.orchestration.sensors import arrivals_sensor, look
@@ -15,7 +16,6 @@ from claims_pipeline.vocabulary import DumpStatus, DumpVerdict
 from claims_pipeline_tests.fix_dagster import (
     DAY,
     JOBS,
-    SENDER,
     UPLOADS,
     CodeLocation,
     Configure,
@@ -95,15 +95,14 @@ def test_a_dump_is_given_up_after_the_last_attempt(location: CodeLocation, confi
 def test_a_dump_given_up_is_told_of_once(
     location: CodeLocation, configure: Configure, slack_api: SlackListener
 ) -> None:
-    configure(max_attempts=1, slack_token="xoxb-test", slack_base_url=slack_api.base_url)  # noqa: S106 - no secret
+    configure(max_attempts=1, slack_token="xoxb-test", slack_base_url=slack_api.base_url)
     location.drop(UPLOADS)
     (request,) = location.look()
     location.run_that_is(dg.DagsterRunStatus.FAILURE, request)
     location.look()
     location.look()
-    assert [f"claims-pipeline retry {location.dumps()[0].dump_id}" in str(call.payload) for call in slack_api.calls] == [
-        True
-    ]
+    advice = f"claims-pipeline retry {location.dumps()[0].dump_id}"
+    assert [advice in str(call.payload) for call in slack_api.calls] == [True]
 
 
 def test_a_dump_without_a_contract_blocks_nothing(location: CodeLocation) -> None:
@@ -116,7 +115,7 @@ def test_a_dump_without_a_contract_blocks_nothing(location: CodeLocation) -> Non
 def test_a_dump_without_a_contract_is_told_of_once(
     location: CodeLocation, configure: Configure, slack_api: SlackListener
 ) -> None:
-    configure(slack_token="xoxb-test", slack_base_url=slack_api.base_url)  # noqa: S106 - no secret
+    configure(slack_token="xoxb-test", slack_base_url=slack_api.base_url)
     key = location.put("strange/export.csv", b"a,b\n1,2\n")
     location.look()
     location.look()

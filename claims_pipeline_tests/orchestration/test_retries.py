@@ -1,4 +1,4 @@
-"""Steps whose connections break are tried again; steps that meet a defect are not, and tell nothing of what they met."""
+"""Steps whose connections break are tried again; steps that meet a defect are not, and tell no value."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from claims_pipeline.feeds.va_form526 import SENDER
 from claims_pipeline.flow import Flow
 from claims_pipeline.local import LocalServices
 from claims_pipeline_tests.fix_dagster import (
-    SENDER,
     UPLOADS,
     CodeLocation,
     Configure,
@@ -69,23 +69,14 @@ def test_a_step_whose_s3_breaks_is_tried_again_and_ends_well(
     assert (result.success, attempts(result, step), location.live()) == (True, 2, {UPLOADS: 7})
 
 
-@pytest.mark.parametrize("step", [RAW, VALIDATED, TABLE])
-def test_a_step_whose_database_breaks_is_tried_again_and_ends_well(
+@pytest.mark.parametrize("step", [RAW, TABLE])
+def test_a_step_whose_database_breaks_is_tried_again_and_loads_once(
     location: CodeLocation, configure: Configure, proxy_to: Callable[[str], Proxy], step: str
 ) -> None:
     proxy = proxy_to(location.database_url)
     configure(database_url=proxy.in_place_of(location.database_url))
     result = run_with_a_break(location, proxy, step=step)
-    assert (result.success, attempts(result, step), location.live()) == (True, 2, {UPLOADS: 7})
-
-
-def test_a_retried_load_is_in_the_audit_once(
-    location: CodeLocation, configure: Configure, proxy_to: Callable[[str], Proxy]
-) -> None:
-    proxy = proxy_to(location.database_url)
-    configure(database_url=proxy.in_place_of(location.database_url))
-    run_with_a_break(location, proxy, step=TABLE)
-    assert location.loads() == 1
+    assert (result.success, attempts(result, step), location.live(), location.loads()) == (True, 2, {UPLOADS: 7}, 1)
 
 
 # ---------------------------------------------------------------------------------------------- defects and data
@@ -93,10 +84,7 @@ def test_a_retried_load_is_in_the_audit_once(
 
 def broken(self: Flow, *_: object) -> object:
     """A defect whose error quotes a record, as those of pandas, Arrow and Postgres do."""
-    try:
-        raise KeyError(CANARY)
-    except KeyError as error:
-        raise ValueError(f"invalid value {CANARY} in row 7") from error
+    raise ValueError(f"invalid value {CANARY} in row 7") from KeyError(CANARY)
 
 
 def whole_instance(folder: Path) -> bytes:

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 import dagster as dg
 import pytest
 
+from claims_pipeline.feeds.va_form526 import SENDER
 from claims_pipeline.orchestration.keys import feed_keys
 from claims_pipeline.vocabulary import DumpStatus
 from claims_pipeline_tests.fix_dagster import (
     DAY,
     JOBS,
-    SENDER,
     UPLOADS,
     CodeLocation,
     as_csv,

@@ -151,7 +151,10 @@ def test_two_loads_of_one_dump_at_once_serialise_and_the_second_changes_nothing(
     def until_the_other_waits() -> Iterator[pyarrow.RecordBatch]:
         yield batch_of(SAMPLES, NEW)
         in_copy.set()
-        waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+        waiting = (
+            "select count(*) from pg_locks l join pg_database d on d.oid = l.database"
+            " where d.datname = current_database() and l.locktype = 'advisory' and not l.granted"
+        )
         assert wait_until(lambda: lab.count(waiting) > 0, seconds=60)
 
     def load(batches: Iterator[pyarrow.RecordBatch]) -> Loaded:

@@ -6,6 +6,7 @@ import datetime as dt
 
 import pytest
 
+from claims_pipeline.feeds.drift import Delivered
 from claims_pipeline.vocabulary import DumpStatus, DumpVerdict, RowCounts
 from claims_pipeline.warehouse import ledger, reports
 from claims_pipeline_tests.fix_warehouse import FINDINGS, FIRST_STAMP, LAB, SAMPLES, VISITS, Lab, Row, sample
@@ -100,8 +101,8 @@ def test_the_columns_of_the_dump_before_are_those_of_the_last_one_loaded(lab: La
         )
     ledger.settle(lab.connection, dumps[0].dump_id, DumpStatus.LOADED)
     ledger.settle(lab.connection, dumps[1].dump_id, DumpStatus.REFUSED)
-    assert reports.previous_columns(lab.connection, dumps[2].dump_id) == ["a"]
-    assert reports.previous_columns(lab.connection, dumps[0].dump_id) is None
+    assert reports.previous_delivery(lab.connection, dumps[2].dump_id) == Delivered(("a",), {})
+    assert reports.previous_delivery(lab.connection, dumps[0].dump_id) is None
 
 
 @pytest.mark.parametrize("count", [0, 3])

@@ -105,6 +105,20 @@ def test_a_row_set_apart_for_one_column_gives_up_nothing_in_another(lab: Lab) ->
     assert loaded.conflicts == {"unique.shelf": 1, "unique.badge": 1}
 
 
+def test_a_long_chain_of_hands_that_breaks_at_its_end_is_set_apart(lab: Lab) -> None:
+    # Each would take the next one's value; the last one's is taken, so none can have what it claims.
+    lab.load(SAMPLES, lab.dump(SAMPLES), [sample(key, badge=key) for key in range(101)])
+    chain = [sample(key, 2, badge=key + 1) for key in range(100)]
+    loaded = lab.load(SAMPLES, lab.dump(SAMPLES, hour=1), chain)
+    assert loaded.rows == RowCounts(read=100, quarantined=100)
+
+
+def test_a_long_chain_of_hands_that_closes_is_loaded(lab: Lab) -> None:
+    lab.load(SAMPLES, lab.dump(SAMPLES), [sample(key, badge=key) for key in range(100)])
+    ring = [sample(key, 2, badge=(key + 1) % 100) for key in range(100)]
+    assert lab.load(SAMPLES, lab.dump(SAMPLES, hour=1), ring).rows == RowCounts(read=100, updated=100)
+
+
 def test_many_rows_without_a_value_are_no_conflict(lab: Lab) -> None:
     assert lab.load(SAMPLES, lab.dump(SAMPLES), [sample(key) for key in range(3)]).rows == RowCounts(read=3, inserted=3)
 

@@ -44,6 +44,8 @@ class Defect:
             engine spoils the row.
         moment: a time instead of a text, in microseconds since 1970, or since the dump's stamp.
         since_stamp: whether `moment` counts from the dump's stamp.
+        values: what stands there instead as values of the column's type, each written as the dump writes such values;
+            chosen in turn.
     """
 
     rule: str
@@ -52,6 +54,7 @@ class Defect:
     texts: tuple[bytes | None, ...] = ()
     moment: int | None = None
     since_stamp: bool = False
+    values: tuple[object, ...] = ()
 
     def written(self, dialect: Dialect, stamp: int) -> tuple[bytes | None, ...]:
         """The spoilt values as they stand in a dump with that stamp (microseconds since 1970), quotes included."""
@@ -65,11 +68,13 @@ class Defect:
 RAGGED = Defect("row.ragged")
 DUPLICATE = Defect("row.duplicate", PlantedVerdict.DUPLICATE)
 
-_UNCASTABLE: tuple[tuple[pyarrow.DataType, tuple[bytes, ...]], ...] = (
+# Texts that are no value of a type, in any spelling that a contract can declare.
+UNCASTABLE: tuple[tuple[pyarrow.DataType, tuple[bytes, ...]], ...] = (
     (pyarrow.int64(), (b"12x4", b"n/a", b"1e9x")),
     (pyarrow.int32(), (b"12x4", b"n/a")),
     (pyarrow.int16(), (b"twelve", b"1-2")),
     (pyarrow.bool_(), (b"maybe", b"2")),
+    (pyarrow.decimal128(12, 2), (b"12x4", b"n/a", b"1e9x")),
     (pyarrow.list_(pyarrow.string()), (b'{"Army', b"Army")),
     (pyarrow.date32(), (b"2023-02-31", b"2022-02-29", b"0000-01-01")),  # feeds.md 1.8
     (pyarrow.timestamp("us", "UTC"), (b"2023-02-31 10:00:00 UTC", b"0000-01-01 00:00:00 UTC", b"yesterday")),
@@ -103,7 +108,7 @@ def catalogue(
 
 def _of_type(column: Column) -> Iterator[Defect]:
     name, facts = column.name, column.facts
-    for arrow, texts in _UNCASTABLE:
+    for arrow, texts in UNCASTABLE:
         if column.arrow == arrow:
             if facts.invalid == "null":
                 yield Defect(f"{name}.cast_null", PlantedVerdict.ISSUE, name, texts)

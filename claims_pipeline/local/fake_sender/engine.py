@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import datetime as dt
 import gzip
-import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import BinaryIO, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pyarrow
@@ -29,7 +28,7 @@ from claims_pipeline.local.fake_sender.dialect import Dialect, drawn
 from claims_pipeline.local.fake_sender.dice import Ints, Mask
 from claims_pipeline.local.fake_sender.life import Life, Plan
 from claims_pipeline.local.fake_sender.manifest import MOST_LISTED, DumpManifest, Manifest, Planted
-from claims_pipeline.local.fake_sender.sinks import Sink
+from claims_pipeline.local.fake_sender.sinks import Delivered, Sink
 from claims_pipeline.local.fake_sender.submissions import Submissions
 
 DATASETS: tuple[type[Dataset], ...] = (Submissions, Contentions, JobStatuses, Uploads, Remediations)
@@ -97,7 +96,7 @@ def _write(
     key = dump_key(dataset, stamp, dialect)
     account = _Account(dataset)
     with open_sink(key) as sink:
-        delivered = _Delivered(sink)
+        delivered = Delivered(sink)
         with _compressed(delivered, dialect) as out:
             out.write(dialect.header([column.name for column in dataset.feed.columns]))
             for n, k in dataset.life.deliveries(day):
@@ -201,26 +200,8 @@ class _Writer(Protocol):
     def write(self, data: bytes | memoryview, /) -> int: ...
 
 
-@dataclass
-class _Delivered:
-    """Passes bytes on, and knows what passed."""
-
-    sink: BinaryIO
-    size: int = 0
-    sha256: hashlib._Hash = field(default_factory=hashlib.sha256)
-
-    def write(self, data: bytes | memoryview, /) -> int:
-        self.sha256.update(data)
-        self.size += len(data)
-        self.sink.write(data)
-        return len(data)
-
-    def flush(self) -> None:
-        """Nothing is held back here; gzip asks."""
-
-
 @contextmanager
-def _compressed(out: _Delivered, dialect: Dialect) -> Iterator[_Writer]:
+def _compressed(out: Delivered, dialect: Dialect) -> Iterator[_Writer]:
     if not dialect.gzip:
         yield out
         return

@@ -8,11 +8,14 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from claims_pipeline.local.fake_sender.defects import PlantedVerdict
 from claims_pipeline.local.fake_sender.dialect import Dialect
 from claims_pipeline.local.fake_sender.life import Plan
+from claims_pipeline.local.fake_sender.schedule import SenderPlan, Trouble
+from claims_pipeline.vocabulary import DumpVerdict
 
 MOST_LISTED = 10_000  # planted defects of one dump that are listed; all are counted
 
@@ -49,9 +52,14 @@ class DumpManifest:
             datasets that are not replaced as sets: the rows inserted. Can be negative for contentions.
         sha256: of the bytes as delivered, hex.
         bytes: their number.
-        dialect: how it is written.
+        dialect: how it is written, if the VA wrote it; else the plain one, and `forms` tells.
         counts: planted defects by verdict and rule id.
         planted: the first `MOST_LISTED` of them, by row.
+        arrives: when it is seen in the inbox, UTC; None for the VA, whose dumps arrive in order.
+        trouble: what is wrong with its delivery.
+        verdict: what it is. An empty dump can have the bytes of another empty one.
+        repeats: key of the dump whose bytes it has.
+        forms: by delivered column how it is written: a physical type of Parquet, "csv" or "json".
     """
 
     key: str
@@ -66,6 +74,11 @@ class DumpManifest:
     dialect: Dialect
     counts: dict[PlantedVerdict, dict[str, int]]
     planted: tuple[Planted, ...]
+    arrives: dt.datetime | None = None
+    trouble: Trouble | None = None
+    verdict: DumpVerdict = DumpVerdict.NEW
+    repeats: str | None = None
+    forms: Mapping[str, str] = field(default_factory=dict)
 
     def count(self, *verdicts: PlantedVerdict) -> dict[str, int]:
         """Planted defects by rule id, of these verdicts: `count(QUARANTINED)` are the expected rejects.
@@ -77,16 +90,16 @@ class DumpManifest:
 
 @dataclass(frozen=True)
 class Manifest:
-    """All dumps of a plan, in the order in which they were delivered.
+    """All dumps of a plan.
 
     Attributes:
         plan: what was asked for.
-        dumps: one per delivery day and dataset.
+        dumps: in the order in which they are written, which is that of their arrival.
         live: rows of each dataset's table once all its dumps are loaded, in any order. Two reservations: `unique.*`
             rests on the order of delivery, and contentions on the submissions being loaded too.
     """
 
-    plan: Plan
+    plan: Plan | SenderPlan
     dumps: tuple[DumpManifest, ...]
     live: dict[str, int]
 

@@ -5,9 +5,11 @@ Belongs here: opening one object for writing, whole or not at all. Does not belo
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias, cast
 
@@ -18,6 +20,34 @@ if TYPE_CHECKING:
 Sink: TypeAlias = Callable[[str], AbstractContextManager[BinaryIO]]
 
 PART_BYTES = 16 << 20  # S3 takes 10,000 parts of at least 5 MiB: this reaches 160 GB
+
+
+@dataclass
+class Delivered:
+    """Passes bytes on to a sink, and knows what passed: a file that can only be written, for gzip and Arrow too."""
+
+    sink: BinaryIO
+    size: int = 0
+    sha256: hashlib._Hash = field(default_factory=hashlib.sha256)
+    closed: bool = False
+
+    def write(self, data: bytes | memoryview, /) -> int:
+        """Pass bytes on."""
+        view = memoryview(data)
+        self.sha256.update(view)
+        self.size += view.nbytes
+        self.sink.write(view)
+        return view.nbytes
+
+    def tell(self) -> int:
+        """Bytes that passed."""
+        return self.size
+
+    def flush(self) -> None:
+        """Nothing is held back here."""
+
+    def close(self) -> None:
+        """The sink is closed by whoever opened it."""
 
 
 def folder_sink(root: Path) -> Sink:

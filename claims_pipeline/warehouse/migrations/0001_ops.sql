@@ -93,7 +93,7 @@ create function ops.append_only() returns trigger language plpgsql as $$
 begin
     raise exception 'the audit is append-only';
 end $$;
-create trigger load_append_only before update or delete on ops.load
+create trigger load_append_only before update or delete or truncate on ops.load
     for each statement execute function ops.append_only();
 
 create table ops.quarantine (
