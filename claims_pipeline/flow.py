@@ -258,7 +258,7 @@ class Flow:
                 verdict = DumpVerdict.UNREADABLE if error.rule == "dump.unreadable" else None
                 return self._settle(dump, DumpStatus.REFUSED, verdict, str(error), outcome)
             if result.read == 0:
-                return self._settle(dump, DumpStatus.SKIPPED, DumpVerdict.EMPTY, "a header and no rows")
+                return self._settle(dump, DumpStatus.SKIPPED, DumpVerdict.EMPTY, "no rows")
             key = layout.validated_key(
                 sender=dump.sender, dataset=feed.dataset, day=dump.delivery_day, dump_id=dump.dump_id
             )
@@ -283,8 +283,8 @@ class Flow:
             }  # fmt: skip
             ledger.touch(connection, dump.dump_id, self.run_id)
             ledger.validated(connection, dump, validated_key=key, contract=feed.fingerprint, validation=validation)
-            moved = any(change.kind != "reordered" for change in changes)
-            if moved and feed.drift == "freeze":
+            moved = any(change.moves for change in changes)
+            if changes and feed.drift == "freeze":
                 reason = f"the feed's columns are frozen: {drift.summary}"
                 ledger.settle(connection, dump.dump_id, DumpStatus.REFUSED, reason=reason)
             elif dump.approved_by is None and (not budget.passed or (moved and feed.drift == "hold")):

@@ -21,7 +21,18 @@ from claims_pipeline.feeds import feeds_of
 from claims_pipeline.feeds.va_form526 import SENDER
 from claims_pipeline.flow import Flow
 from claims_pipeline.landing.s3 import ensure_bucket
-from claims_pipeline.local.fake_sender import Manifest, Plan, PlantedVerdict, folder_sink, generate, s3_sink
+from claims_pipeline.local.fake_sender import (
+    CALM,
+    LIVELY,
+    Manifest,
+    Plan,
+    PlantedVerdict,
+    SenderPlan,
+    folder_sink,
+    generate,
+    generate_sender,
+    s3_sink,
+)
 from claims_pipeline.local.fake_sender import Progress as Written
 from claims_pipeline.orchestration.resources import InboxS3, PipelineResource
 from claims_pipeline.orchestration.sensors import look
@@ -37,10 +48,17 @@ from va_form526.form526_submissions s group by 1 order by 2 desc
 
 
 def write_dumps(
-    *, first: dt.date, days: int, rows: int, seed: int, dirt: float, folder: Path | None = None
+    *,
+    first: dt.date,
+    days: int,
+    rows: int,
+    seed: int,
+    dirt: float,
+    sender: str = SENDER.name,
+    lively: bool = False,
+    folder: Path | None = None,
 ) -> Manifest:
-    """Write fake dumps into the inbox, or into a folder, showing progress."""
-    plan = Plan(first=first, days=days, rows=rows, seed=seed, dirt=dirt)
+    """Write a sender's fake dumps into the inbox, or into a folder, showing progress."""
     services = Services(get_settings())
     if folder is not None:
         sink = folder_sink(folder)
@@ -54,7 +72,11 @@ def write_dumps(
         def show(now: Written) -> None:
             progress.update(task, description=f"{now.key.rpartition('/')[2]}: {now.rows:,} rows, {now.bytes:,} bytes")
 
-        return generate(plan, sink, progress=show)
+        if sender == SENDER.name:
+            return generate(Plan(first=first, days=days, rows=rows, seed=seed, dirt=dirt), sink, progress=show)
+        troubles = dict(LIVELY if lively else CALM)
+        plan = SenderPlan(sender, first=first, days=days, rows=rows, seed=seed, dirt=dirt, troubles=troubles)
+        return generate_sender(plan, sink, progress=show)
 
 
 def run_demo(*, first: dt.date, days: int, rows: int) -> None:

@@ -20,7 +20,11 @@ def add_to(app: typer.Typer) -> None:
 
 def generate(
     days: Annotated[int, typer.Option(help="Delivery days, ending yesterday or from --first on.", min=1)] = 7,
-    rows: Annotated[int, typer.Option(help="New submissions a day, 10 to 10,000,000.", min=10)] = 2_000,
+    rows: Annotated[int, typer.Option(help="New submissions (or rows of each dataset) a day.", min=10)] = 2_000,
+    sender: Annotated[str, typer.Option(help="Which sender to play: any that has contracts.")] = "va_form526",
+    lively: Annotated[
+        bool, typer.Option("--lively", help="With late, early, repeated and disordered files (not va_form526).")
+    ] = False,
     first: Annotated[Optional[dt.datetime], typer.Option(help="First delivery day.", formats=["%Y-%m-%d"])] = None,  # noqa: UP045
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 526,
     dirt: Annotated[float, typer.Option(help="Share of rows with a planted defect.", min=0, max=0.5)] = 0.02,
@@ -28,12 +32,14 @@ def generate(
     manifest: Annotated[Optional[Path], typer.Option(help="Write what was planted into this file (JSON).")] = None,  # noqa: UP045
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest.")] = False,
 ) -> None:
-    """Play the VA: write dumps of all five 526EZ datasets. Deterministic by seed; no real person's data."""
+    """Play a sender: write its dumps, some rows spoilt on purpose. Deterministic by seed; no real person's data."""
     with errors_in_one_line():
         from claims_pipeline.cli.demo import write_dumps
 
         start = first.date() if first else _ending_today(days)
-        made = write_dumps(first=start, days=days, rows=rows, seed=seed, dirt=dirt, folder=to)
+        made = write_dumps(
+            first=start, days=days, rows=rows, seed=seed, dirt=dirt, sender=sender, lively=lively, folder=to
+        )
         if manifest:
             manifest.write_text(made.to_json())
         if as_json:

@@ -25,6 +25,9 @@ _WIDTH_OF_A_FILE = 160  # where no terminal says how wide it is, lines are not b
 out = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE, soft_wrap=False)
 err = Console(stderr=True)
 
+_SHORT = 24
+"""Characters up to which a cell is never broken."""
+
 EXIT_ATTENTION = 1
 """Everything ran, but a dump was refused, held, failed or unknown, or a check failed."""
 EXIT_ERROR = 3
@@ -58,7 +61,8 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     made = Table(title=title, title_justify="left", header_style="bold", title_style="bold", box=SIMPLE_HEAD)
     numeric = [bool(rows) and all(isinstance(row[i], int | None) for row in rows) for i in range(len(columns))]
     for place, (name, right) in enumerate(zip(columns, numeric, strict=True)):
-        made.add_column(name, justify="right" if right else "left", overflow="fold", no_wrap=right or place == 0)
+        short = all(len(_cell(row[place])) <= _SHORT for row in rows)
+        made.add_column(name, justify="right" if right else "left", overflow="fold", no_wrap=short or place == 0)
     for row in rows:
         made.add_row(*(_cell(value) for value in row))
     return made

@@ -43,6 +43,11 @@ class Change:
     text: str
     proposal: str = ""
 
+    @property
+    def moves(self) -> bool:
+        """Whether what is loaded changes by it: not by another order or another physical type."""
+        return self.kind in ("renamed", "added", "dropped")
+
 
 def compare(feed: Feed, now: Delivered, before: Delivered | None) -> list[Change]:
     """What differs in a dump.

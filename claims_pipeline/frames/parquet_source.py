@@ -21,7 +21,8 @@ from claims_pipeline.frames.stream import BOMB_BYTES, BOMB_RATIO, Watched
 
 _MAX_ROWS = 1 << 16  # of a batch
 _MIN_WIDTH = 8  # bytes of a value that are reckoned with; packed columns look smaller than they get
-_BUFFER = 1 << 16  # bytes of a column read at once; without it a row group is held whole
+_BUFFER = 1 << 16  # bytes of a column read at once; without it, and with pre_buffer, a row group is held whole
+_DAMAGE = (pa.ArrowException, OSError, ValueError)  # the last: names that are no UTF-8
 _MARK, _SEALED_MARK = b"PAR1", b"PARE"
 
 
@@ -52,12 +53,12 @@ class ParquetSource:
             return
         _refuse_strangers(file, size)
         try:
-            self._parquet = pa.parquet.ParquetFile(file, buffer_size=_BUFFER)
+            self._parquet = pa.parquet.ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False)
             self.header = tuple(self._parquet.schema_arrow.names)
             self.types = tuple(type_name(kind) for kind in self._parquet.schema_arrow.types)
         except MemoryError:
             raise
-        except (pa.ArrowException, OSError):
+        except _DAMAGE:
             if file.failed:
                 raise
         if self._parquet is None or not self.header:
@@ -83,7 +84,7 @@ class ParquetSource:
             return next(batches, None)
         except MemoryError:
             raise
-        except (pa.ArrowException, OSError):  # damaged pages; the text may quote what they hold
+        except _DAMAGE:  # damaged pages; the text may quote what they hold
             if self._file.failed:
                 raise
         raise BadDump("dump.unreadable", f"the Parquet data is damaged from row {first} on")

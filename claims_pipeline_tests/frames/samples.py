@@ -141,6 +141,11 @@ GOOD: Mapping[str, str] = {
 }
 
 
+def naive(text: str) -> dt.datetime:
+    """A time without a zone."""
+    return dt.datetime.fromisoformat(text)
+
+
 def good(**cells: str) -> dict[str, str]:
     """A row without fault, with some cells of its own."""
     return {**GOOD, **cells}

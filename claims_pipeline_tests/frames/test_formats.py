@@ -21,14 +21,14 @@ from hypothesis import strategies as st
 from claims_pipeline.feeds.contract import Csv, JsonLines, Parquet
 from claims_pipeline.frames.stream import Compression
 
-from .samples import CHECKUPS, Outcome, deliver, relaxed
+from .samples import CHECKUPS, Outcome, deliver, naive, relaxed
 
 Row = dict[str, Any]
 NAMES = [column.name for column in CHECKUPS.columns]
 words = st.text(st.sampled_from(list("ab ,;|\"'\\\n\u0101e\u0304\u20ac01\u00a0")), max_size=6).filter(
     lambda text: text not in {"\\N", "n/a"} and text.strip() != "n/a"
 )
-moments = st.datetimes(dt.datetime(1677, 10, 1), dt.datetime(2262, 1, 1)).map(
+moments = st.datetimes(naive("1677-10-01 00:00"), naive("2262-01-01 00:00")).map(
     lambda at: at.replace(microsecond=at.microsecond // 1000 * 1000)
 )
 rows = st.lists(

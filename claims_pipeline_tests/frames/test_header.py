@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from claims_pipeline.errors import BadDump
@@ -78,3 +80,30 @@ def test_an_added_name_that_is_no_identifier_is_not_shown() -> None:
     layout = understand((*NAMES, "jane@canary.example", "shoe\n"), VISITS)
     assert layout.drift == (f"added: (column {len(NAMES) + 1})", f"added: (column {len(NAMES) + 2})")
     assert "jane@canary.example" not in layout.seen
+
+
+LOOSE = dataclasses.replace(VISITS, names="loose")
+
+
+def test_loose_names_are_one_whatever_their_case_blanks_and_underscores() -> None:
+    delivered = tuple(name.upper().replace("_", " ") for name in NAMES)
+    layout = understand(delivered, LOOSE)
+    assert layout.positions["patient_no"] == NAMES.index("patient_no")
+    assert layout.drift == ()
+    assert layout.seen == delivered
+
+
+def test_loose_aliases_count_too() -> None:
+    layout = understand(tuple("RoomNo" if name == "room" else name for name in NAMES), LOOSE)
+    assert layout.positions["room"] == NAMES.index("room")
+
+
+def test_two_loose_names_of_one_column_are_one_column_twice() -> None:
+    with pytest.raises(BadDump, match="more than once: patient_no"):
+        understand((*NAMES, "PatientNo"), LOOSE)
+
+
+def test_copies_are_told_to_who_compares_them() -> None:
+    layout = understand((*NAMES, "note", "secret"), VISITS, may_repeat=True)
+    assert layout.copies == {"note": (len(NAMES),)}
+    assert layout.positions["note"] == NAMES.index("note")

@@ -17,7 +17,7 @@ from claims_pipeline.errors import BadDump
 from claims_pipeline.feeds.contract import Parquet
 from claims_pipeline.frames import validate_dump
 
-from .samples import CHECKUPS, DAY, KEYS, STAMP, Outcome, deliver, opened
+from .samples import CHECKUPS, DAY, KEYS, STAMP, Outcome, deliver, naive, opened
 
 FEED = dataclasses.replace(CHECKUPS, format=Parquet())
 
@@ -84,7 +84,7 @@ def test_numbers_where_text_is_due_are_written_canonically() -> None:
     ]
     assert told(of(remark=pa.array([Decimal("12.00"), Decimal("0E-4")], pa.decimal128(9, 4))), "remark") == ["12", "0"]
     assert told(of(remark=pa.array([True])), "remark") == ["true"]
-    assert told(of(remark=pa.array([dt.datetime(2025, 1, 2, 3, 4, 5, 500000)])), "remark") == ["2025-01-02 03:04:05.5"]
+    assert told(of(remark=pa.array([naive("2025-01-02 03:04:05.500000")])), "remark") == ["2025-01-02 03:04:05.5"]
 
 
 @pytest.mark.parametrize(
@@ -112,19 +112,19 @@ def test_a_required_column_without_a_type_costs_its_rows() -> None:
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 def test_naive_time_stamps_are_the_senders_local_time(unit: str) -> None:
-    (row,) = of(at=pa.array([dt.datetime(2025, 7, 1, 0, 0)], pa.timestamp(unit))).rows
+    (row,) = of(at=pa.array([naive("2025-07-01 00:00")], pa.timestamp(unit))).rows
     assert row["at"] == dt.datetime(2025, 6, 30, 12, 0, tzinfo=dt.UTC)
-    assert row["at_local"] == dt.datetime(2025, 7, 1, 0, 0)
+    assert row["at_local"] == naive("2025-07-01 00:00")
 
 
 @pytest.mark.parametrize("zone", ["UTC", "+05:00", "Pacific/Auckland"])
 def test_zoned_time_stamps_are_moments(zone: str) -> None:
     moment = dt.datetime(2025, 6, 30, 12, 0, tzinfo=dt.UTC)
     (row,) = of(at=pa.array([moment], pa.timestamp("ms", zone))).rows
-    assert (row["at"], row["at_local"]) == (moment, dt.datetime(2025, 7, 1, 0, 0))
+    assert (row["at"], row["at_local"]) == (moment, naive("2025-07-01 00:00"))
 
 
-AMBIGUOUS, NEVER = dt.datetime(2025, 4, 6, 2, 30), dt.datetime(2025, 9, 28, 2, 30)
+AMBIGUOUS, NEVER = naive("2025-04-06 02:30"), naive("2025-09-28 02:30")
 
 
 @pytest.mark.parametrize("kind", [pa.timestamp("ns"), pa.string()], ids=str)
@@ -148,8 +148,8 @@ def test_a_time_beyond_the_calendar_is_bad() -> None:
 
 
 def test_a_date_may_be_a_midnight_of_the_sender_or_of_utc_and_no_other_time() -> None:
-    naive = [dt.datetime(1980, 5, 3), dt.datetime(1980, 5, 3, 10), dt.datetime(1900, 1, 1)]
-    assert told(of(born=pa.array(naive)), "born_year") == [1980, ["born.cast"], None]
+    times = [naive("1980-05-03 00:00"), naive("1980-05-03 10:00"), naive("1900-01-01 00:00")]
+    assert told(of(born=pa.array(times)), "born_year") == [1980, ["born.cast"], None]
     zoned = [
         dt.datetime(1979, 12, 31, 11, tzinfo=dt.UTC),
         dt.datetime(1980, 1, 1, tzinfo=dt.UTC),
@@ -211,7 +211,7 @@ def test_dropped_and_unknown_columns_may_come_twice_with_any_content() -> None:
 
 
 def test_a_reject_holds_its_row_in_canonical_text() -> None:
-    outcome = of(steps=pa.array([1.5]), at=pa.array([dt.datetime(2025, 1, 1)]), letters=pa.array([["a"]]),
+    outcome = of(steps=pa.array([1.5]), at=pa.array([naive("2025-01-01 00:00")]), letters=pa.array([["a"]]),
                  number=pa.array([b"\xff"]), weight=pa.array([INF]))  # fmt: skip
     assert json.loads(opened(outcome.rejects[0], FEED)) == {
         "checkup_id": "1", "steps": "1.5", "at": "2025-01-01 00:00:00", "letters": '["a"]', "number": "\udcff",

@@ -20,12 +20,13 @@ import pyarrow.compute as pc
 from claims_pipeline.feeds import Feed, feeds_of
 from claims_pipeline.feeds.contract import Csv, Drop, JsonLines, Parquet
 from claims_pipeline.local.fake_sender import fields
+from claims_pipeline.local.fake_sender.checks import broken_by, contract_type
 from claims_pipeline.local.fake_sender.defects import DUPLICATE, NOT_LOADED, RAGGED, Defect, PlantedVerdict
 from claims_pipeline.local.fake_sender.dialect import Dialect
 from claims_pipeline.local.fake_sender.dice import Dice, Ints, Mask
 from claims_pipeline.local.fake_sender.engine import Progress
 from claims_pipeline.local.fake_sender.indici import Indici
-from claims_pipeline.local.fake_sender.invented import Inventor, broken_by, contract_type
+from claims_pipeline.local.fake_sender.invented import Inventor
 from claims_pipeline.local.fake_sender.lives import Lives, Rows
 from claims_pipeline.local.fake_sender.manifest import MOST_LISTED, DumpManifest, Manifest, Planted
 from claims_pipeline.local.fake_sender.parquet import ParquetWriter
@@ -170,7 +171,7 @@ class _Dataset:
                 self.loaded[some.e[good]] = True
             count += len(some)
             progress(Progress(key, count, out.size))
-        verdict = DumpVerdict.DUPLICATE if repeats else DumpVerdict.NEW if count else DumpVerdict.EMPTY
+        verdict = DumpVerdict.EMPTY if not count else DumpVerdict.DUPLICATE if repeats else DumpVerdict.NEW
         return DumpManifest(
             key=key,
             dataset=self.feed.dataset,
@@ -208,9 +209,7 @@ class _Dataset:
 
     # ------------------------------------------------------------------------------------------ rows
 
-    def _batch(
-        self, rows: Rows, writer: Writer, header: Header, stamp: dt.datetime
-    ) -> tuple[Rows, Ints, Batch]:
+    def _batch(self, rows: Rows, writer: Writer, header: Header, stamp: dt.datetime) -> tuple[Rows, Ints, Batch]:
         """Rows as they are written: duplicates added, spoilt where planned and possible, and how each is spoilt."""
         rule = self._drawn(rows, writer, header)
         rows, rule, older = self._with_duplicates(rows, rule)
@@ -267,7 +266,9 @@ class _Dataset:
             asked = asked[self._breaks_row_rule(_taken(columns, asked))]
         else:
             rules = ", ".join(str(check.name) for check in self.feed.schema.checks)
-            raise ValueError(f"{self.feed.name}: no rows can be invented that keep {rules}; it needs a world of its own")
+            raise ValueError(
+                f"{self.feed.name}: no rows can be invented that keep {rules}; it needs a world of its own"
+            )
         return columns
 
     def _breaks_row_rule(self, columns: Mapping[str, pyarrow.Array]) -> Mask:

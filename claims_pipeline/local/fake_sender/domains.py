@@ -1,7 +1,7 @@
 """Sets of values that can be indexed: value number i of a column, for whole arrays of i at once.
 
-Belongs here: the sets, and how small ones make large ones. Does not belong here: which set a column has (`invented`), or
-which value a row gets.
+Belongs here: the sets, and how small ones make large ones. Does not belong here: which set a column has
+(`proposals`), or which value a row gets (`invented`).
 
 A key takes value e for row e, so different rows have different keys; every other column takes a drawn index. One
 notion serves both.

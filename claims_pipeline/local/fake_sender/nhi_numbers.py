@@ -1,7 +1,7 @@
 """Invented NHI numbers, all of which begin with Z: the range that is for tests, and given to nobody.
 
-Belongs here: numbers of both formats with the right check character, and some with a wrong one. The arithmetic is its own
-(HISO 10046, feeds.md 4.3), so that it can be held against the check of `feeds`.
+Belongs here: numbers of both formats with the right check character, and some with a wrong one. The arithmetic is
+its own (HISO 10046, feeds.md 4.3), so that it can be held against the check of `feeds`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Belongs here: reading an expression, and the texts of its parts. Known: characters, classes, groups, alternatives,
 repeats, anchors. Look-arounds are passed over, so callers test what they get. Does not belong here: what a column needs
-besides (`invented`).
+besides (`proposals`).
 
 No library: those that exist draw one text at a time by a generator of their own; here a text is asked for by number, a
 whole column at once.
@@ -107,10 +107,10 @@ class _Reader:
         head = _GROUP.match(self.pattern, self.at)
         if head is None and self.pattern.startswith("?", self.at):
             raise ValueError("the pattern holds a group of a kind that is not known here")
-        name = look = None
+        name, look = "", False
         if head is not None:
             self.at = head.end()
-            name, look = head["name"], head["look"]
+            name, look = head["name"] or "", bool(head["look"])
             if head["flags"] and head["scoped"] == ")":
                 return words([""])
         inner = self.alternatives()

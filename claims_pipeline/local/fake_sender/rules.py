@@ -15,8 +15,8 @@ import pyarrow
 
 from claims_pipeline.feeds.contract import Column, Csv, Drop, Feed, Reduce, Token
 from claims_pipeline.local.fake_sender import fields
+from claims_pipeline.local.fake_sender.checks import LOCAL, broken_by, contract_type
 from claims_pipeline.local.fake_sender.defects import DUPLICATE, RAGGED, UNCASTABLE, Defect, PlantedVerdict
-from claims_pipeline.local.fake_sender.invented import LOCAL, broken_by, contract_type
 
 _UTF8 = ("utf-8", "utf8")  # any byte is a letter of the older encodings
 _NUMBERS = (-1, 0, 1, 100, 1_000, 32_000, -32_000, 2**31 - 2, -(2**31) + 2, 10**12, -(10**12))

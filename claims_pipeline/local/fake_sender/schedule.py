@@ -127,9 +127,7 @@ class Schedule:
         begin = first_dump or due.replace(hour=max(due.hour - 1, 0))
         step = dt.timedelta(minutes=(24 * 60 - begin.hour * 60 - begin.minute) // plan.files_a_day)
         self.stamps = [
-            dt.datetime.combine(day, begin, zone) + part * step
-            for day in self.days
-            for part in range(plan.files_a_day)
+            dt.datetime.combine(day, begin, zone) + part * step for day in self.days for part in range(plan.files_a_day)
         ]
         before = self.stamps[0] - dt.timedelta(days=1)
         moments = [round(stamp.timestamp()) * fields.SECOND for stamp in (before, *self.stamps)]

@@ -1,8 +1,8 @@
 """How rows are written as text: CSV in every way that a contract can declare, and JSON Lines.
 
-Belongs here: the texts of values in a dump, quotes, ends of lines. What a contract leaves open (which of its date forms,
-which NULL, whether all is quoted) the dice choose for each dump. Does not belong here: Parquet (`parquet`), the VA's
-spellings (`dialect`), what values are.
+Belongs here: the texts of values in a dump, quotes, ends of lines. What a contract leaves open (which of its date
+forms, which NULL, whether all is quoted) the dice choose for each dump. Does not belong here: Parquet (`parquet`), the
+VA's spellings (`dialect`), what values are.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ import pyarrow.compute as pc
 
 from claims_pipeline.feeds.contract import Column, Csv, Feed
 from claims_pipeline.local.fake_sender import fields
+from claims_pipeline.local.fake_sender.checks import contract_type
 from claims_pipeline.local.fake_sender.defects import Defect
 from claims_pipeline.local.fake_sender.dice import Dice, Ints
-from claims_pipeline.local.fake_sender.invented import contract_type, sentinel_of
+from claims_pipeline.local.fake_sender.proposals import sentinel_of
 from claims_pipeline.local.fake_sender.sinks import Delivered
 
 _BOOLEANS = (("f", "t"), ("false", "true"), ("0", "1"))
@@ -60,13 +61,11 @@ class Batch:
 
 
 class Writer(Protocol):
-    """Writes the rows of one dump.
+    """Writes the rows of one dump."""
 
-    Attributes:
-        forms: by delivered column, how its values are written; no value.
-    """
-
-    forms: Mapping[str, str]
+    @property
+    def forms(self) -> Mapping[str, str]:
+        """By delivered column, how its values are written; no value. Complete after the first rows."""
 
     def takes(self, defect: Defect) -> bool:
         """Whether the defect can be written in this dump."""
@@ -197,8 +196,6 @@ class CsvWriter:
 class JsonLinesWriter:
     """JSON Lines."""
 
-    forms: Mapping[str, str]
-
     def __init__(self, out: Delivered, *, feed: Feed, header: Header, dice: Dice, number: Ints) -> None:
         """Choose how the dump is written; see `CsvWriter`."""
         self._out = out
@@ -231,7 +228,9 @@ class JsonLinesWriter:
         lines = fields.joined(*pieces, b"}\n")
         if len(batch.ragged):
             rows = fields.as_ints(batch.ragged)
-            broken = [line[: len(line) // 2].rstrip(b'\\",') + b'"\n' for line in lines.take(pyarrow.array(rows)).to_pylist()]
+            broken = [
+                line[: len(line) // 2].rstrip(b'\\",') + b'"\n' for line in lines.take(pyarrow.array(rows)).to_pylist()
+            ]
             lines = fields.patched(lines, rows, broken)
         self._out.write(b"".join(lines.to_pylist()))
 
