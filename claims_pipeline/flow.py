@@ -269,7 +269,7 @@ class Flow:
     def _validated(self, dump: Dump, feed: Feed, key: str, result: frames.Validation) -> Dump:
         now = Delivered(result.columns_seen, result.types)
         with self.services.database() as connection, connection.transaction():
-            changes = compare(feed, now, reports.previous_delivery(connection, dump.dump_id))
+            changes = compare(feed, now, reports.previous_delivery(connection, dump))
             drift = checks.contract(columns=len(now.columns), changes=changes)
             budget = checks.rejects_within_budget(
                 feed, read=result.read, rejects=result.rejects, rejected=result.quarantined
@@ -327,7 +327,7 @@ class Flow:
                 return self._loaded(connection, dump, feed, done)
 
     def _loaded(self, connection: psycopg.Connection, dump: Dump, feed: Feed, done: Loaded) -> Dump:
-        past = reports.past_volumes(connection, feed.name, before_dump=dump.dump_id)
+        past = reports.past_volumes(connection, dump)
         for outcome in (
             checks.row_conservation(done.rows),
             checks.key_unique(duplicates=done.rows.duplicate, conflicts=done.conflicts),

@@ -50,7 +50,7 @@ def diff(
             dump = dumps[-1]
             seen = dump.validation or {}
             now = Delivered(tuple(seen["columns"]), seen.get("types", {}))
-            changes = compare(feed_named(dump.feed), now, reports.previous_delivery(connection, dump.dump_id))
+            changes = compare(feed_named(dump.feed), now, reports.previous_delivery(connection, dump))
         if as_json:
             print_json(changes)
             return

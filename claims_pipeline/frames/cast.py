@@ -34,6 +34,9 @@ from claims_pipeline.frames.masks import Casted, Mask, either, mask_of, matching
 from claims_pipeline.frames.physical import canonical_text, direct, is_text, unwrapped
 from claims_pipeline.frames.spelling import iso, plain_numbers
 
+ISO = Csv()
+"""How values are written where a sender declares nothing else, and in Parquet and JSON Lines."""
+
 _BLANKS = " \t\n\v\f\r\u00a0"
 _YEAR = r"(?:[1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])"  # 0001..9999: what Arrow, Postgres and Python hold
 _LEAP = r"(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)"
@@ -62,7 +65,7 @@ class CastColumn:
     local: pa.Array | None = None
 
 
-def cast_column(values: pa.Array, column: Column, *, timezone: str, written: Csv = Csv()) -> CastColumn:  # noqa: B008 - frozen
+def cast_column(values: pa.Array, column: Column, *, timezone: str, written: Csv = ISO) -> CastColumn:
     """Cast one column of a batch as its contract says.
 
     Args:

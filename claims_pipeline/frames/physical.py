@@ -211,7 +211,7 @@ def _json_text(values: pa.Array) -> Casted:
         except (ValueError, TypeError, OverflowError):  # no UTF-8, two fields of one name, a time beyond the calendar
             bad[i] = True
         texts.append(text)
-    return as_array(texts), bad if bad.any() else None
+    return pa.array(texts, pa.string()), bad if bad.any() else None
 
 
 def _integers(values: pa.Array, arrow: pa.DataType) -> Casted | None:

@@ -37,8 +37,10 @@ class Watched(io.RawIOBase):
         self.failed = False
 
     def read(self, size: int = -1, /) -> bytes:
-        """As the source's."""
+        """The next `size` bytes, fewer only at the end: Arrow takes a short answer for the end of the file."""
         part = self._own(lambda: self._source.read(size))
+        while 0 < len(part) < size and (more := self._own(lambda: self._source.read(size - len(part)))):  # noqa: B023
+            part += more
         self.count += len(part)
         return part
 

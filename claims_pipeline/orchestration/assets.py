@@ -291,7 +291,7 @@ def _uri(flow: Flow, feed: Feed, key: dg.AssetKey) -> str:
 
 def _table_metadata(flow: Flow, feed: Feed, dumps: Sequence[DumpReport], until: dt.date) -> describe.Metadata:
     with flow.services.database() as connection:
-        days = reports.daily_rows(connection, feed.name, until=until, days=30)
+        days = reports.daily_rows(connection, feed, until=until, days=30)
         rows = reports.table_rows(connection, feed)
     metadata: describe.Metadata = {
         f"rows_{name}": dg.MetadataValue.int(sum(d.rows.as_dict()[name] for d in dumps))

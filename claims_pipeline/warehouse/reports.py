@@ -18,6 +18,7 @@ from claims_pipeline.feeds import Feed
 from claims_pipeline.feeds.drift import Delivered
 from claims_pipeline.vocabulary import CheckName, CheckOutcome, DumpReport, DumpStatus, DumpVerdict, RowCounts
 from claims_pipeline.warehouse.ddl import table_of
+from claims_pipeline.warehouse.ledger import Dump
 
 COUNTED_UP_TO = 5_000_000
 """Rows up to which a table is counted exactly; a full count of more would cost more than the load."""
@@ -31,6 +32,7 @@ left join lateral (
            rows_quarantined, rows_deleted, seconds
     from ops.load where dump_id = d.dump_id and kind <> 'cascade' order by load_id desc limit 1) l on true
 """
+_LAST_LOAD = "select * from ops.load where dump_id = d.dump_id and kind <> 'cascade' order by load_id desc limit 1"
 
 
 def run_dumps(connection: psycopg.Connection, run_id: str) -> list[tuple[DumpReport, list[CheckOutcome]]]:
@@ -48,24 +50,25 @@ def dump_report(connection: psycopg.Connection, dump_id: int) -> tuple[DumpRepor
     return _reports(connection, "where d.dump_id = %s", [dump_id])[0]
 
 
-def past_volumes(connection: psycopg.Connection, feed: str, *, before_dump: int, limit: int = 20) -> list[int]:
-    """Rows read by the loads of a feed's last dumps before one, newest first; each dump once."""
+def past_volumes(connection: psycopg.Connection, dump: Dump, *, limit: int = 20) -> list[int]:
+    """Rows read by the last loads of the feed's dumps before this one, newest first; each dump once."""
     query = (
-        "select rows_read from (select distinct on (l.dump_id) l.dump_id, l.rows_read, d.stamp from ops.load l"
-        " join ops.dump d using (dump_id) where l.feed = %s and l.kind <> 'cascade' and l.dump_id <> %s"
-        " and d.stamp <= (select stamp from ops.dump where dump_id = %s) order by l.dump_id, l.load_id desc) last"
-        " order by stamp desc limit %s"
+        "select l.rows_read from (select dump_id from ops.dump"  # noqa: S608 - constants of this module
+        " where sender = %s and dataset = %s and status = 'loaded'"
+        " and delivery_day <= %s and stamp <= %s and dump_id <> %s order by delivery_day desc, stamp desc limit %s) d"
+        f" join lateral ({_LAST_LOAD}) l on true"
     )
-    return [row[0] for row in connection.execute(query, [feed, before_dump, before_dump, limit])]
+    values = [dump.sender, dump.dataset, dump.delivery_day, dump.stamp, dump.dump_id, limit]
+    return [row[0] for row in connection.execute(query, values)]
 
 
-def previous_delivery(connection: psycopg.Connection, dump_id: int) -> Delivered | None:
+def previous_delivery(connection: psycopg.Connection, dump: Dump) -> Delivered | None:
     """Columns of the feed's loaded dump before this one; None when there is none."""
     row = connection.execute(
-        "select p.validation->'columns', p.validation->'types' from ops.dump d join ops.dump p"
-        " on p.sender = d.sender and p.dataset = d.dataset and (p.stamp, p.dump_id) < (d.stamp, d.dump_id)"
-        " where d.dump_id = %s and p.status = 'loaded' order by p.stamp desc, p.dump_id desc limit 1",
-        [dump_id],
+        "select validation->'columns', validation->'types' from ops.dump where sender = %s and dataset = %s"
+        " and status = 'loaded' and delivery_day <= %s and (stamp, dump_id) < (%s, %s)"
+        " order by delivery_day desc, stamp desc, dump_id desc limit 1",
+        [dump.sender, dump.dataset, dump.delivery_day, dump.stamp, dump.dump_id],
     ).fetchone()
     return Delivered(tuple(row[0]), row[1] or {}) if row and row[0] is not None else None
 
@@ -90,18 +93,18 @@ def days_with_dumps(connection: psycopg.Connection, sender: str, dataset: str, s
 
 
 def daily_rows(
-    connection: psycopg.Connection, feed: str, *, until: dt.date, days: int
+    connection: psycopg.Connection, feed: Feed, *, until: dt.date, days: int
 ) -> list[tuple[dt.date, RowCounts]]:
     """Rows by verdict of a feed's last delivery days, oldest first; the latest load of each dump counts."""
-    names = [f"rows_{name}" for name in RowCounts().as_dict()]
+    sums = ", ".join(f"sum(l.rows_{name})::bigint as rows_{name}" for name in RowCounts().as_dict())
     query = (
-        "select delivery_day, " + ", ".join(f"sum({name})::bigint as {name}" for name in names) + " from ("  # noqa: S608 - names of a dataclass
-        " select distinct on (l.dump_id) d.delivery_day, l.* from ops.load l join ops.dump d using (dump_id)"
-        " where l.feed = %s and l.kind <> 'cascade' and d.delivery_day > %s::date - %s and d.delivery_day <= %s"
-        " order by l.dump_id, l.load_id desc) x group by delivery_day order by delivery_day"
+        f"select d.delivery_day, {sums} from ops.dump d"  # noqa: S608 - constants of this module
+        f" join lateral ({_LAST_LOAD}) l on true"
+        " where d.sender = %s and d.dataset = %s and d.delivery_day > %s::date - %s and d.delivery_day <= %s"
+        " group by d.delivery_day order by d.delivery_day"
     )
     with connection.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(query, [feed, until, days, until]).fetchall()
+        rows = cursor.execute(query, [feed.sender.name, feed.dataset, until, days, until]).fetchall()
     return [(row["delivery_day"], _counts(row)) for row in rows]
 
 

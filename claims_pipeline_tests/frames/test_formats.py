@@ -194,3 +194,16 @@ def test_every_format_may_be_compressed(form: Csv | JsonLines | Parquet, compres
     outcome = deliver(PACKERS[compression](plain), feed=feed, compression=compression)
     assert outcome.rows == deliver(plain, feed=feed).rows
     assert outcome.validation.kept == 2000
+
+
+@pytest.mark.parametrize("form", [JsonLines(), Parquet()], ids=["json lines", "parquet"])
+def test_nothing_dropped_or_tokenised_gets_out_of_any_format(form: JsonLines | Parquet) -> None:
+    row = {"checkup_id": 1, "number": "Canary1", "hidden": "Canary2", "born": "1931-07-19", "unknown": "Canary3"}
+    table = [row, {**row, "checkup_id": 2, "steps": 1.5}]
+    names = list(table[1])
+    columns = {name: pa.array([row.get(name) for row in table]) for name in names}
+    dump = as_parquet(columns) if isinstance(form, Parquet) else "\n".join(map(json.dumps, table)).encode()
+    outcome = deliver(dump, feed=dataclasses.replace(CHECKUPS, format=form))
+    assert outcome.rules == {2: ["steps.cast"]}
+    assert b"Canary" not in outcome.files
+    assert "Canary" not in repr((outcome.rows, outcome.validation))

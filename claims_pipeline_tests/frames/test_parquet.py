@@ -290,6 +290,13 @@ class OneWay(io.RawIOBase):
         return len(part)
 
 
+class Hesitant(io.BytesIO):
+    """A file that gives less than it is asked for."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(min(size or 0, 700))
+
+
 def through(source: Any, folder: Any) -> int:
     return validate_dump(
         source, feed=FEED, compression=None, stamp=STAMP, delivery_day=DAY, keys=KEYS,
@@ -299,6 +306,10 @@ def through(source: Any, folder: Any) -> int:
 
 def test_a_stream_that_cannot_seek_is_read(tmp_path: Any) -> None:
     assert through(OneWay(WHOLE), tmp_path) == 5000
+
+
+def test_a_file_that_hesitates_is_read(tmp_path: Any) -> None:
+    assert through(Hesitant(WHOLE), tmp_path) == 5000
 
 
 def test_trouble_of_the_network_is_not_the_dumps(tmp_path: Any) -> None:

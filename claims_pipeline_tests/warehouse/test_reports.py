@@ -22,21 +22,21 @@ def test_past_volumes_are_those_of_older_dumps_newest_first(lab: Lab) -> None:
     dumps = [lab.dump(VISITS, hour=hour) for hour in range(4)]
     for dump, count in zip(dumps, (1, 2, 3, 4), strict=True):
         lab.load(VISITS, dump, visits(count))
-    assert reports.past_volumes(lab.connection, VISITS.name, before_dump=dumps[2].dump_id) == [2, 1]
+    assert reports.past_volumes(lab.connection, ledger.get(lab.connection, dumps[2].dump_id)) == [2, 1]
 
 
 def test_a_dump_that_was_loaded_again_counts_once_in_past_volumes(lab: Lab) -> None:
     first, second = lab.dump(VISITS), lab.dump(VISITS, hour=1)
     for _ in range(2):
         lab.load(VISITS, first, visits(3))
-    assert reports.past_volumes(lab.connection, VISITS.name, before_dump=second.dump_id) == [3]
+    assert reports.past_volumes(lab.connection, ledger.get(lab.connection, second.dump_id)) == [3]
 
 
 def test_rows_removed_with_a_parent_are_no_volume_of_the_childs_feed(lab: Lab) -> None:
     lab.load(FINDINGS, lab.dump(FINDINGS), [(1, 1, "a")])
     lab.load(SAMPLES, lab.dump(SAMPLES, hour=1), [sample(1, findings=0)])
     later = lab.dump(FINDINGS, hour=2)
-    assert reports.past_volumes(lab.connection, FINDINGS.name, before_dump=later.dump_id) == [1]
+    assert reports.past_volumes(lab.connection, ledger.get(lab.connection, later.dump_id)) == [1]
 
 
 def test_the_last_loaded_day_is_the_newest_one_loaded_or_truly_empty(lab: Lab) -> None:
@@ -66,14 +66,14 @@ def test_the_rows_of_a_day_are_those_of_the_latest_load_of_each_dump(lab: Lab) -
     lab.load(VISITS, dump, visits(3))
     lab.load(VISITS, dump, visits(3))
     lab.load(VISITS, lab.dump(VISITS, hour=1), visits(4))
-    assert reports.daily_rows(lab.connection, VISITS.name, until=DAY, days=1) == [
+    assert reports.daily_rows(lab.connection, VISITS, until=DAY, days=1) == [
         (DAY, RowCounts(read=7, inserted=1, unchanged=6))
     ]
 
 
 def test_rows_of_other_days_are_not_asked_for(lab: Lab) -> None:
     lab.load(VISITS, lab.dump(VISITS), visits(1))
-    assert reports.daily_rows(lab.connection, VISITS.name, until=DAY + dt.timedelta(1), days=1) == []
+    assert reports.daily_rows(lab.connection, VISITS, until=DAY + dt.timedelta(1), days=1) == []
 
 
 def test_quarantine_is_counted_by_rule_and_feed(lab: Lab) -> None:
@@ -101,8 +101,10 @@ def test_the_columns_of_the_dump_before_are_those_of_the_last_one_loaded(lab: La
         )
     ledger.settle(lab.connection, dumps[0].dump_id, DumpStatus.LOADED)
     ledger.settle(lab.connection, dumps[1].dump_id, DumpStatus.REFUSED)
-    assert reports.previous_delivery(lab.connection, dumps[2].dump_id) == Delivered(("a",), {})
-    assert reports.previous_delivery(lab.connection, dumps[0].dump_id) is None
+    assert reports.previous_delivery(lab.connection, ledger.get(lab.connection, dumps[2].dump_id)) == Delivered(
+        ("a",), {}
+    )
+    assert reports.previous_delivery(lab.connection, ledger.get(lab.connection, dumps[0].dump_id)) is None
 
 
 @pytest.mark.parametrize("count", [0, 3])

@@ -21,7 +21,7 @@ Mask = npt.NDArray[np.bool_]
 SLOTS = 1024  # a table of choices has so many slots: ten bits of a draw choose among them
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=1 << 14)  # a sender can have thousands of columns
 def _salt(seed: int, name: str) -> np.uint64:
     return np.uint64(int.from_bytes(hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=8).digest(), "big"))
 

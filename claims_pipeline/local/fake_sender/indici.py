@@ -68,14 +68,15 @@ class Indici(World):
     def header(self, feed: Feed, shipment: Shipment) -> Header:
         """Names as PatientID, now and then an alias; the number that is misspelt is delivered twice."""
         number = fields.as_ints([shipment.number])
-        columns = [column.name for column in feed.columns]
-        known = {column.name: (column.name, *column.facts.aliases) for column in feed.columns}
-        if "registeration_no" in columns and feed.dataset == "providers":
-            columns.append("registeration_no")
-        chosen = [
-            known[name][int(self._dice.below(f"name of {name}", number, len(known[name]))[0])] for name in columns
-        ]
-        return Header(tuple(map(_delivered, chosen)), tuple(columns))
+        columns = list(feed.columns)
+        if feed.dataset == "providers":
+            columns += [column for column in columns if column.name == "registeration_no"]
+        chosen = []
+        for column in columns:
+            known = (column.name, *column.facts.aliases)
+            which = self._dice.below(f"name of {column.name}", number, len(known))[0] if column.facts.aliases else 0
+            chosen.append(_delivered(known[which]))
+        return Header(tuple(chosen), tuple(column.name for column in columns))
 
     def columns(self, feed: Feed, rows: Rows, lives: Mapping[str, Lives]) -> Mapping[str, pyarrow.Array]:
         """What follows from who is who, and the columns that no contract can place."""

@@ -15,7 +15,7 @@ import pyarrow
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from claims_pipeline.feeds.contract import Column, Feed
+from claims_pipeline.feeds.contract import Column, Drop, Feed
 from claims_pipeline.local.fake_sender import fields
 from claims_pipeline.local.fake_sender.checks import contract_type
 from claims_pipeline.local.fake_sender.defects import RAGGED, Defect
@@ -91,6 +91,8 @@ class ParquetWriter:
             self._writer.close()
 
     def _drawn(self, column: Column, dice: Dice, number: Ints) -> str:
+        if isinstance(column.facts.treatment, Drop):  # never read, so its type is nobody's matter
+            return "natural"
         forms = next(forms for is_kind, forms in _FORMS if is_kind(column.arrow))
         pick = dice.pick(f"physical {column.name}", number, table(list(forms.values())))[0]
         form = list(forms)[pick]
