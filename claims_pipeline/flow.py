@@ -34,7 +34,7 @@ from claims_pipeline.vocabulary import CheckName, CheckOutcome, DumpStatus, Dump
 from claims_pipeline.warehouse import ledger, load, reports
 from claims_pipeline.warehouse.ledger import Arrival, Dump
 from claims_pipeline.warehouse.load import Loaded
-from claims_pipeline.warehouse.migrate import migrate, pending, record_if_it_fits
+from claims_pipeline.warehouse.migrate import is_migrated, migrate, pending, record_if_it_fits
 
 Progress = Callable[[int], None]
 """Told how many rows of the dump the step at hand has done."""
@@ -88,22 +88,27 @@ class Flow:
         A contract that the database has not recorded is loaded from the code, if the feed's table has its columns.
 
         Args:
-            feeds: those that are needed; None for all.
+            feeds: those that are needed, besides the ops schema; None for all.
 
         Raises:
             ClaimsPipelineError: a real database was not migrated to this version.
         """
+        wanted = all_feeds() if feeds is None or self.services.embedded_database else feeds
         if self.services.embedded_s3:
             for bucket in (self.inbox, self.archive_bucket):
                 s3.ensure_bucket(self.services.s3, bucket)
         with self.services.database() as connection:
-            missing = pending(connection, feeds if feeds is not None else all_feeds())
-            if missing and self.services.embedded_database:
-                migrate(connection, all_feeds())
-            elif unmet := [feed.name for feed in missing if not record_if_it_fits(connection, feed)]:
+            missing = pending(connection, wanted)
+            if not missing and is_migrated(connection):
+                return
+            if self.services.embedded_database:
+                migrate(connection, wanted)
+                return
+            unmet = [feed.name for feed in missing if not record_if_it_fits(connection, feed)]
+            if unmet or not is_migrated(connection):
+                what = f"has no tables for the contracts of {', '.join(unmet)}" if unmet else "is of another version"
                 raise ClaimsPipelineError(
-                    f"the database has no tables for the contracts of {', '.join(unmet)}: run "
-                    "`claims-pipeline migrate` with the owner's CLAIMS_DATABASE_URL"
+                    f"the database {what}: run `claims-pipeline migrate` with the owner's CLAIMS_DATABASE_URL"
                 )
 
     # ------------------------------------------------------------------------------------------ discover
@@ -301,7 +306,7 @@ class Flow:
             return dump
         validation = dump.validation
         keys = self.services.keys
-        children = [f for f in feeds_of(dump.sender) if f.replaced_set and f.replaced_set.parent == feed.dataset]
+        children = [other for other in feeds_of(dump.sender) if is_child(other, of=feed)]
 
         def seal(row_number: int, content: bytes) -> tuple[str, bytes]:
             return seal_bytes(content, ring=keys.quarantine, context=f"{feed.name}:{row_number}")
@@ -364,6 +369,18 @@ class Flow:
             return ledger.get(connection, dump.dump_id)
 
 
+def family(feed: Feed) -> list[Feed]:
+    """The feed, and those whose tables its loads read or change: its parent, and sets that are replaced with it."""
+    parent = feed.replaced_set.parent if feed.replaced_set else None
+    kin = [f for f in feeds_of(feed.sender.name) if f.dataset == parent or is_child(f, of=feed)]
+    return [feed, *kin]
+
+
+def is_child(other: Feed, *, of: Feed) -> bool:
+    """Whether rows of the other feed are replaced as sets with rows of this one."""
+    return other.replaced_set is not None and other.replaced_set.parent == of.dataset
+
+
 def _arrival(sender: Sender, feeds: Sequence[Feed], item: s3.ListedObject) -> Arrival:
     named = names.understand(sender, feeds, item.key, item.last_modified)
     return Arrival(
@@ -418,13 +435,14 @@ def catch_up(flow: Flow, sender: Sender, *, each: Callable[[Dump], None] | None 
         Transient, ClaimsPipelineError: the inbox or the database could not be reached at all.
     """
     feeds: dict[str | None, Feed] = {feed.dataset: feed for feed in feeds_of(sender.name)}
-    flow.prepare(feeds_of(sender.name))
+    flow.prepare([])
     found = _patiently(flow.discover, sender)
     _patiently(flow.keep_unknown, found.strange)
     done = list(found.strange)
     with flow.services.database() as connection:
         for dump in found.strange:  # no step takes them in hand, and the run's report is to name them
             ledger.touch(connection, dump.dump_id, flow.run_id)
+    ready: list[Feed] = []
     for dump in found.open:
         if each:
             each(dump)
@@ -433,6 +451,9 @@ def catch_up(flow: Flow, sender: Sender, *, each: Callable[[Dump], None] | None 
             done.append(replace(dump, reason=f"no contract of {dump.feed} any more; still open"))
             continue
         try:
+            if feed not in ready:
+                flow.prepare(family(feed))
+                ready.append(feed)
             for step in (flow.archive, flow.validate, flow.load):
                 if dump.is_open:
                     dump = _patiently(step, dump, feed)

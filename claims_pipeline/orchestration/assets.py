@@ -15,8 +15,8 @@ import dagster as dg
 
 from claims_pipeline import checks
 from claims_pipeline.errors import ClaimsPipelineError, Transient, safe_text, whereabouts
-from claims_pipeline.feeds import Feed, feeds_of
-from claims_pipeline.flow import Flow
+from claims_pipeline.feeds import Feed
+from claims_pipeline.flow import Flow, family
 from claims_pipeline.orchestration import describe, liveness
 from claims_pipeline.orchestration.hooks import tell_of_failure, tell_of_success
 from claims_pipeline.orchestration.keys import (
@@ -90,7 +90,7 @@ def _raw(feed: Feed) -> dg.AssetsDefinition:
     def raw(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> Results:
         with safe_failures(context):
             flow = _flow(context, pipeline)
-            flow.prepare(feeds_of(feed.sender.name))
+            flow.prepare(family(feed))
             by_hand = _by_hand(context)
             if by_hand:
                 flow.discover(feed.sender)

@@ -68,7 +68,7 @@ def look(
     """
     liveness.report_dead_runs(instance, pipeline.settings.run_locks)
     flow = pipeline.flow(f"arrivals-{uuid.uuid4().hex[:12]}")
-    flow.prepare()
+    flow.prepare([])
     found = flow.discover(sender)
     flow.keep_unknown(found.strange, most_bytes=KEPT_IN_A_TICK)
     decision = decide(

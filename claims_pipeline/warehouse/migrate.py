@@ -52,7 +52,7 @@ def record_contract(connection: psycopg.Connection, feed: Feed) -> bool:
 
 def pending(connection: psycopg.Connection, feeds: Iterable[Feed]) -> list[Feed]:
     """Feeds whose contract the database has not recorded in this version; all where a migration is missing."""
-    if not _is_migrated(connection):
+    if not is_migrated(connection):
         return list(feeds)
     known = {row[0] for row in connection.execute("select fingerprint from ops.contract")}
     return [feed for feed in feeds if feed.fingerprint not in known]
@@ -64,13 +64,14 @@ def record_if_it_fits(connection: psycopg.Connection, feed: Feed) -> bool:
     Returns:
         False where the table must change first, and nothing was recorded.
     """
-    if not _is_migrated(connection) or lacking(connection, feed):
+    if not is_migrated(connection) or lacking(connection, feed):
         return False
     record_contract(connection, feed)
     return True
 
 
-def _is_migrated(connection: psycopg.Connection) -> bool:
+def is_migrated(connection: psycopg.Connection) -> bool:
+    """Whether every SQL file of this version has been applied."""
     if connection.execute("select to_regclass('public.claims_pipeline_migration')").fetchone() == (None,):
         return False
     applied = {row[0] for row in connection.execute("select name from public.claims_pipeline_migration")}

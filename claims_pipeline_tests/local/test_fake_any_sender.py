@@ -77,7 +77,7 @@ EURO = c.Csv(delimiter=";", decimal=",", thousands=".", dates=("%d.%m.%Y",), tim
 SALES = c.Feed(SHOP, "sales", Sales, (NAMES.format("sales"),), version="changed_at", format=EURO)
 RETURNS = c.Feed(SHOP, "returns", Returns, (NAMES.format("returns"),), format=EURO)
 FEEDS = (SALES, RETURNS)
-FORMATS = {
+FORMATS: dict[str, c.Format] = {
     "euro": EURO,
     "plain": c.Csv(),
     "odd": c.Csv(delimiter="|", quote="'", escape="\\", encoding="utf-16", nulls=("NULL", "-"), decimal=","),

@@ -61,7 +61,7 @@ class Indici(World):
         name = known[min(1, len(known) - 1)]
         number = fields.as_ints([shipment.number])
         if self._dice.chance(f"other name {feed.dataset}", number, _OTHER_NAME)[0]:
-            name = known[int(self._dice.below("which name", number, len(known))[0])]
+            name = known[int(self._dice.below(f"which name {feed.dataset}", number, len(known))[0])]
         sequence = f"_{shipment.part + 1:04d}" if self.plan.files_a_day > 1 else ""
         return f"{feed.sender.prefix}{name}_{shipment.stamp:%Y%m%d%H%M%S}{sequence}.parquet"
 
@@ -74,7 +74,11 @@ class Indici(World):
         chosen = []
         for column in columns:
             known = (column.name, *column.facts.aliases)
-            which = self._dice.below(f"name of {column.name}", number, len(known))[0] if column.facts.aliases else 0
+            which = (
+                self._dice.below(f"name of {feed.dataset} {column.name}", number, len(known))[0]
+                if column.facts.aliases
+                else 0
+            )
             chosen.append(_delivered(known[which]))
         return Header(tuple(chosen), tuple(column.name for column in columns))
 

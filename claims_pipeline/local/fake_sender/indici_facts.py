@@ -39,7 +39,7 @@ _OWN_ID = {
 _FIRST_ID = {dataset: 1_000_001 + 37 * place for place, dataset in enumerate(_OWN_ID)}
 _PARENT = {  # whose patient it is; the others are of a patient directly
     "appointment_medications": "appointments", "diagnoses": "appointments", "immunisations": "appointments",
-    "measurements": "appointments", "invoice_details": "invoices",
+    "measurements": "appointments", "allergies": "appointments", "invoice_details": "invoices",
 }  # fmt: skip
 _OF_A_PROVIDER = ("provider_id", "vaccinator_id", "diagnosis_by_id")
 

@@ -56,6 +56,7 @@ class ParquetWriter:
         """
         self._out = out
         self._header = header
+        self._dataset = feed.dataset
         self._timezone = feed.sender.timezone
         self._columns = {column.name: column for column in feed.columns}
         self._physical = {name: self._drawn(self._columns[name], dice, number) for name in header.columns}
@@ -94,7 +95,7 @@ class ParquetWriter:
         if isinstance(column.facts.treatment, Drop):  # never read, so its type is nobody's matter
             return "natural"
         forms = next(forms for is_kind, forms in _FORMS if is_kind(column.arrow))
-        pick = dice.pick(f"physical {column.name}", number, table(list(forms.values())))[0]
+        pick = dice.pick(f"physical {self._dataset} {column.name}", number, table(list(forms.values())))[0]
         form = list(forms)[pick]
         bounds = [v for check in column.checks for v in (check.statistics or {}).values() if isinstance(v, int)]
         if form == "double" and max(map(abs, bounds), default=0) >= _WHOLE_IN_DOUBLE:

@@ -96,7 +96,7 @@ class CsvWriter:
         self._encoder = codecs.getincrementalencoder(csv.encoding)("replace")
 
         def drawn(name: str, count: int) -> int:
-            return int(dice.below(f"csv {name}", number, count)[0])
+            return int(dice.below(f"csv {feed.dataset} {name}", number, count)[0])
 
         self._null = (csv.nulls or ("",))[drawn("null", max(len(csv.nulls), 1))]
         self._all_quoted = drawn("quotes", 4) == 0
@@ -202,8 +202,8 @@ class JsonLinesWriter:
         self._header = header
         self._timezone = feed.sender.timezone
         self._columns = {column.name: column for column in feed.columns}
-        self._absent = int(dice.below("json null", number, 2)[0]) == 0
-        self._utc = int(dice.below("json time", number, 2)[0]) == 0
+        self._absent = int(dice.below(f"json null {feed.dataset}", number, 2)[0]) == 0
+        self._utc = int(dice.below(f"json time {feed.dataset}", number, 2)[0]) == 0
         self.forms = dict.fromkeys(header.names, "json")
 
     def takes(self, defect: Defect) -> bool:
