@@ -100,7 +100,7 @@ class Patients(Changing):
     practice_id: Text = practice()
     nhi_number: Text = column(
         "National Health Index number; a person's may change", pii=Pii.DIRECT, invalid="null",
-        treatment=Token(into="nhi_token", family="nhi"),
+        treatment=Token(into="nhi_token", family="nhi", upper=True),
         flag=Flag("nhi_valid", is_valid_nhi, "Whether the NHI number is well formed and its check character right"),
     )  # fmt: skip
     is_nhi_validate: Boolean = mark("Indici says that the NHI number was validated; its check character may be wrong")

@@ -78,10 +78,12 @@ class Token:
     Attributes:
         into: name of the stored column; None means "<column>_token".
         family: columns of one family share a token for one value, across datasets; None means the column's name.
+        upper: values that differ in case only get one token (NHI numbers; never where case tells logins apart).
     """
 
     into: str | None = None
     family: str | None = None
+    upper: bool = False
 
 
 class Reduction(StrEnum):
@@ -629,7 +631,7 @@ def treatment_text(treatment: Treatment) -> str:
             return "keep"
         case Drop():
             return "drop"
-        case Token(family=family):
-            return f"token ({family})" if family else "token"
+        case Token(family=family, upper=upper):
+            return "token" + (f" ({family})" if family else "") + (" of upper case" if upper else "")
         case Reduce(to=to):
             return f"reduce to {to.value}"

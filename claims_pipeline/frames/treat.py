@@ -63,7 +63,8 @@ def treat(values: pa.Array, column: Column, *, sender: str, keys: KeyRing, deliv
             return []
         case Keep():
             return [values]
-        case Token(family=family):
+        case Token(family=family, upper=upper):
+            values = pc.utf8_upper(values) if upper else values
             return [tokens(values, sender=sender, family=family or column.name, keys=keys)]
         case Reduce(to=to):
             return reduce(values, to, delivery_day=delivery_day)

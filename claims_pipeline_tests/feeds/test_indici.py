@@ -322,7 +322,7 @@ def test_patients_are_told_apart_by_a_token_and_dates_are_made_coarser() -> None
         "nhi_number", "dob", "death_date", "enrolment_date", "enrolment_end_date", "registration_date",
     )}  # fmt: skip
     assert treatments == {
-        "nhi_number": Token(into="nhi_token", family="nhi"),
+        "nhi_number": Token(into="nhi_token", family="nhi", upper=True),
         "dob": Reduce(Reduction.BIRTH_YEAR, into="birth_year"),
         "death_date": Reduce(Reduction.YEAR, into="death_year"),
         "enrolment_date": Reduce(Reduction.MONTH, into="enrolment_month"),

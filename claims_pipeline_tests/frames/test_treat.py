@@ -6,13 +6,15 @@ import base64
 import datetime as dt
 import hashlib
 import hmac
+from dataclasses import replace
 
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claims_pipeline.feeds.contract import Reduction
+from claims_pipeline.feeds import feed_named
+from claims_pipeline.feeds.contract import Reduction, Token
 from claims_pipeline.frames import KeyRing, make_key_ring
 from claims_pipeline.frames.treat import LOW_POPULATION_ZIP3, reduce, tokens, treat
 
@@ -47,6 +49,16 @@ def test_sender_family_value_and_key_all_make_another_token() -> None:
 
 def test_case_and_length_are_not_touched() -> None:
     assert len(set(made(["ABC", "abc", "a-b-c", "abc "]))) == 4
+
+
+def test_case_is_folded_only_where_the_contract_says_so() -> None:
+    def of(text: str, *, upper: bool) -> object:
+        (column,) = (c for c in feed_named("indici/patients").columns if c.name == "nhi_number")
+        column = replace(column, facts=replace(column.facts, treatment=Token(family="nhi", upper=upper)))
+        return treat(pa.array([text]), column, sender="indici", keys=RING, delivery_day=DAY)[0].to_pylist()
+
+    assert of("zzz0016", upper=True) == of("ZZZ0016", upper=True)
+    assert of("zzz0016", upper=False) != of("ZZZ0016", upper=False)
 
 
 def test_a_number_has_the_token_of_its_digits() -> None:
