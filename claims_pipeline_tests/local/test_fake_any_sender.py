@@ -267,6 +267,31 @@ def test_the_manifest_is_json() -> None:
     assert {dump["dataset"] for dump in told["dumps"]} == {"sales", "returns"}
 
 
+class Checked(c.FeedModel):
+    """A check of every kind."""
+
+    number: c.BigInt = c.column("Number", key=True, gt=100)
+    debt: c.Integer = c.column("Debt", lt=-5, ne=-7)
+    level: c.SmallInt = c.column("Level", isin=[1, 2, 7])
+    price: c.Money = c.column("Price", gt=0, le=1, raise_warning=True)
+    share: c.Money = c.column("Share", in_range={"min_value": 0, "max_value": 1, "include_min": False})
+    month: c.Date = c.column("Month", ge=dt.date(2024, 1, 1), le=dt.date(2024, 3, 1))
+    seen_at: c.Timestamp = c.column("Seen at", lt=pd.Timestamp("2001-01-01", tz="UTC"), nullable=False)
+    name: c.Text = c.column("Name", str_startswith="a.b", str_endswith="+")
+    word: c.Text = c.column("Word", notin=["None", "NA"], str_length={"min_value": 2, "max_value": 5})
+    code: c.Text = c.column("Code", str_length=4)
+    tags: c.TextList = c.column("Tags")
+    yes: c.Boolean = c.column("Yes", eq=True)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_values_keep_checks_of_every_kind(form: str, tmp_path: Path) -> None:
+    feed = c.Feed(SHOP, "checked", Checked, (NAMES.format("checked"),), format=FORMATS[form])
+    manifest, objects = played(PLAN, feed)
+    for dump in manifest.dumps:
+        assert validated(feed, dump, objects[dump.key], tmp_path)[:4] == expected(dump)
+
+
 class Hopeless(c.FeedModel):
     """A rule that no invented text keeps."""
 

@@ -261,10 +261,10 @@ class _Dataset:
         asked = np.flatnonzero(self._breaks_row_rule(columns) & ~older)
         for attempt in range(1, _ATTEMPTS + 1):
             if not len(asked):
-                break
+                return columns
             self._inventor.redrawn(columns, rows, asked, attempt, given)
             asked = asked[self._breaks_row_rule(_taken(columns, asked))]
-        else:
+        if len(asked):
             rules = ", ".join(str(check.name) for check in self.feed.schema.checks)
             raise ValueError(
                 f"{self.feed.name}: no rows can be invented that keep {rules}; it needs a world of its own"

@@ -24,6 +24,11 @@ from claims_pipeline.local.fake_sender.domains import Domain, decimals, in_a_row
 from claims_pipeline.local.fake_sender.patterns import texts_of
 from claims_pipeline.local.fake_sender.texts import TEXTS
 
+FOLLOWED = {  # checks that proposals follow; of the others only a trial tells
+    "isin", "in_range", "greater_than", "greater_than_or_equal_to", "less_than", "less_than_or_equal_to", "equal_to",
+    "str_matches", "str_length",
+}  # fmt: skip
+
 _PAST = 3 * 365  # days before the plan's first in which dates and times lie that no bound places
 _LIFETIME = 95 * 365  # the same for dates of birth
 _USUAL = 9_999  # numbers without an upper bound stay below
@@ -47,12 +52,11 @@ def proposed(column: Column, first: int, *, distinct: bool) -> Domain:
     if kinds.is_list(arrow):
         return listed(pyarrow.array([[], ["a"], ["b", "c d"], ['quoted "x"', "a,b"]], arrow))
     if kinds.is_integer(arrow):
-        low = bounds(column, 1, None)[0] if distinct else bounds(column, 0, None)[0]
-        ceiling = (1 << _BITS[arrow]) - 1 if distinct else low + _USUAL
-        return whole(low, min(bounds(column, low, ceiling)[1], (1 << _BITS[arrow]) - 1), arrow)
+        most = (1 << _BITS[arrow]) - 1
+        low, high = _limits(column, least=int(distinct), span=most if distinct else _USUAL)
+        return whole(low, min(high, most), arrow)
     if kinds.is_decimal(arrow):
-        low, high = bounds(column, 0, None)[0], bounds(column, 0, None)[1]
-        return decimals(low, low + 100 * _USUAL if high is None else high, arrow)
+        return decimals(*_limits(column, least=0, span=100 * _USUAL), arrow)
     if kinds.is_date32(arrow):
         return whole(*_period(column, first), arrow)
     if kinds.is_timestamp(arrow):
@@ -62,11 +66,22 @@ def proposed(column: Column, first: int, *, distinct: bool) -> Domain:
     raise ValueError(f"no way to invent values of type {arrow} for {column.name}")
 
 
+def _limits(column: Column, *, least: int, span: int) -> tuple[int, int]:
+    """The column's bounds; from `least` on, and so far, where it has none."""
+    low, high = bounds(column, None, None)
+    if low is None:
+        low = least if high is None or high >= least else high - span
+    return low, low + span if high is None else high
+
+
 def _text(column: Column, *, distinct: bool) -> Domain:
-    for name in ("str_matches", "str_contains", "str_startswith", "str_endswith"):
-        pattern = _statistic(column, name, "pattern") or _statistic(column, name, "string")
+    for name in ("str_matches", "str_contains"):
+        pattern = _statistic(column, name, "pattern")
         if pattern is not None:
             return texts_of(getattr(pattern, "pattern", pattern), distinct=distinct)
+    begin, end = _statistic(column, "str_startswith", "string"), _statistic(column, "str_endswith", "string")
+    if begin or end:
+        return in_a_row([words([begin or ""]), texts_of(r"\w{1,12}", distinct=distinct), words([end or ""])])
     least, most = _statistic(column, "str_length", "min_value"), _statistic(column, "str_length", "max_value")
     exact = _statistic(column, "str_length", "exact_value")
     least, most = (exact, exact) if exact is not None else (least or 0, most)
@@ -91,10 +106,10 @@ def _period(column: Column, first: int) -> tuple[int, int]:
 
 def bounds(column: Column, low: Any, high: Any) -> tuple[Any, Any]:  # noqa: ANN401 - int or None, as given
     """The column's bounds as whole numbers: digits of the last place for decimals, days for dates and times."""
-    lows = [_whole(column, v, up=True) for v in _limits(column, "greater_than_or_equal_to", "min_value")]
-    lows += [_whole(column, v, up=True) + 1 for v in _limits(column, "greater_than", "min_value")]
-    highs = [_whole(column, v, up=False) for v in _limits(column, "less_than_or_equal_to", "max_value")]
-    highs += [_whole(column, v, up=False) - 1 for v in _limits(column, "less_than", "max_value")]
+    lows = [_whole(column, v, up=True) for v in _stated(column, "greater_than_or_equal_to", "min_value")]
+    lows += [_whole(column, v, up=True) + 1 for v in _stated(column, "greater_than", "min_value")]
+    highs = [_whole(column, v, up=False) for v in _stated(column, "less_than_or_equal_to", "max_value")]
+    highs += [_whole(column, v, up=False) - 1 for v in _stated(column, "less_than", "max_value")]
     for check in column.checks:
         if check.name == "in_range":
             statistics = check.statistics or {}
@@ -106,7 +121,7 @@ def bounds(column: Column, low: Any, high: Any) -> tuple[Any, Any]:  # noqa: ANN
     return max(lows, default=low), min(highs, default=high)
 
 
-def _limits(column: Column, check: str, name: str) -> Iterable[Any]:
+def _stated(column: Column, check: str, name: str) -> Iterable[Any]:
     return [(c.statistics or {})[name] for c in column.checks if c.name == check]
 
 

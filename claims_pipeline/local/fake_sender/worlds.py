@@ -68,7 +68,7 @@ def _form(pattern: str) -> str:
     """The first of the known forms of a time that a pattern takes."""
     groups = re.compile(pattern).groupindex
     if "stamp" not in groups:
-        return "%s" if "epoch" in groups else ""
+        return "epoch" if "epoch" in groups else ""
     trial = dt.datetime(2025, 1, 31, 17, 30, tzinfo=dt.UTC)
     for form in _STAMPS:
         if _named(pattern, form, trial, 0):
