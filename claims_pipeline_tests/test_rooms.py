@@ -1,0 +1,70 @@
+"""Which room may import which (the design's arrows), read off the source: data flows one way, no circles."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "claims_pipeline"
+SHARED = {"vocabulary", "errors"}
+MAY_IMPORT = {
+    "feeds": set(),
+    "landing": {"feeds"},
+    "frames": {"feeds"},
+    "warehouse": {"feeds"},
+    "alerts": set(),
+    "local": {"feeds"},
+    "checks": {"feeds"},
+    "services": {"settings", "local", "frames", "warehouse"},
+    "flow": {"checks", "feeds", "frames", "landing", "services", "warehouse"},
+    "reporting": {"warehouse"},
+    "settings": set(),
+    "vocabulary": set(),
+    "errors": set(),
+    "orchestration": None,
+    "cli": None,
+    "definitions": None,
+}
+"""By room: the rooms it may import besides itself and the shared values; None for any."""
+
+KNOW_DAGSTER = {"orchestration", "definitions", "cli"}
+
+
+def _imports(room: str) -> set[str]:
+    folder = PACKAGE / room
+    files = folder.rglob("*.py") if folder.is_dir() else [PACKAGE / f"{room}.py"]
+    found: set[str] = set()
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def _rooms(room: str) -> set[str]:
+    own = {name.split(".")[1] for name in _imports(room) if name.startswith("claims_pipeline.")}
+    return own - {room} - SHARED
+
+
+def test_every_room_is_listed() -> None:
+    found = {path.stem for path in PACKAGE.iterdir() if not path.name.startswith("__")}
+    assert found == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("room", [room for room, allowed in MAY_IMPORT.items() if allowed is not None])
+def test_a_room_imports_no_other_than_it_may(room: str) -> None:
+    assert _rooms(room) <= (MAY_IMPORT[room] or set())
+
+
+@pytest.mark.parametrize("room", sorted(set(MAY_IMPORT) - KNOW_DAGSTER))
+def test_only_the_dagster_face_knows_dagster(room: str) -> None:
+    assert not {name for name in _imports(room) if name.split(".")[0].startswith("dagster")}
+
+
+def test_nothing_uses_dagsters_private_modules() -> None:
+    private = {name for room in MAY_IMPORT for name in _imports(room) if name.startswith("dagster._")}
+    assert not private
