@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 from claims_pipeline.frames.clock import to_days, to_microseconds, utc_of, within_years
 from claims_pipeline.frames.masks import Casted, either, mask_of, null_where, split
 
+_NOISE = 1e-4  # of the last digit: sums and products of doubles stay far below it, another digit far above
 _EXACT_BELOW = {16: 1 << 11, 32: 1 << 24, 64: 1 << 53}  # by bits of a float
 
 
@@ -99,7 +100,32 @@ def direct(values: pa.Array, arrow: pa.DataType, *, timezone: str) -> Casted | N
             result = pc.cast(values, arrow), None
         except pa.ArrowInvalid:  # one value does not fit: the text says which
             return None
+    elif kinds.is_decimal(arrow) and kinds.is_floating(kind):
+        result = _decimals(values, arrow)
     return result
+
+
+def _decimals(values: pa.Array, arrow: pa.DataType) -> Casted | None:
+    """Floats as decimals: what arithmetic in floats leaves behind is rounded away, a real further digit is bad.
+
+    None where one is too long for the type: its text says which.
+    """
+    numbers = pc.cast(values, pa.float64())
+    scaled = pc.multiply(numbers, 10.0**arrow.scale)
+    whole = pc.round(scaled)
+    near = pc.and_(
+        pc.less_equal(pc.abs(pc.subtract(scaled, whole)), _NOISE), pc.less(pc.abs(scaled), float(_EXACT_BELOW[64]))
+    )
+    missing = pc.is_nan(numbers)
+    bad = mask_of(pc.and_not(pc.invert(near), pc.or_kleene(missing, pc.is_null(numbers))))
+    units = null_where(whole, pc.or_kleene(missing, pc.invert(near)))
+    try:
+        exact = pc.cast(pc.cast(units, pa.int64()), pa.decimal128(19, 0))
+        return pc.cast(
+            pc.multiply(exact, pa.scalar(Decimal(1).scaleb(-arrow.scale))), arrow
+        ), bad if bad.any() else None
+    except pa.ArrowInvalid:
+        return None
 
 
 def delivered_texts(values: pa.Array) -> list[str | None]:

@@ -15,7 +15,7 @@ import pytest
 
 from claims_pipeline.errors import BadDump
 from claims_pipeline.feeds.contract import Parquet
-from claims_pipeline.frames import validate_dump
+from claims_pipeline.frames import physical, validate_dump
 
 from .samples import CHECKUPS, DAY, KEYS, STAMP, Outcome, deliver, naive, opened
 
@@ -315,3 +315,13 @@ def test_a_file_that_hesitates_is_read(tmp_path: Any) -> None:
 def test_trouble_of_the_network_is_not_the_dumps(tmp_path: Any) -> None:
     with pytest.raises(ConnectionResetError):
         through(OneWay(WHOLE, fails=True), tmp_path)
+
+
+def test_money_in_doubles_loses_the_noise_of_arithmetic_and_no_digit() -> None:
+    doubles = pa.array([18.5, 0.1 + 0.2, -36.88, 1.005, float("nan"), None, 1e15])
+    typed, bad = physical.direct(doubles, pa.decimal128(12, 2), timezone="UTC") or (None, None)
+    assert typed is not None
+    assert bad is not None
+    money = [Decimal("18.50"), Decimal("0.30"), Decimal("-36.88")]
+    assert typed.to_pylist() == [*money, None, None, None, None]
+    assert bad.tolist() == [False, False, False, True, False, False, True]
