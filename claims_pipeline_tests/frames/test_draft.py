@@ -15,7 +15,7 @@ from claims_pipeline.feeds.contract import Csv, Drop, Feed, Parquet
 from claims_pipeline.frames.draft import draft
 
 CSV = """VisitID;Ward;PatientName;Code;Weight;Admitted;UpdatedAt;Contact;Remarks2;Free
-1;North;canary-jane;007;60.5;2026-01-01;2026-01-01 10:00:00;canary@example.org;;canary says more than forty characters do
+1;North;canary-j;007;60.5;2026-01-01;2026-01-01 10:00:00;canary@example.org;;canary: over forty characters of free text
 2;South;canary-joe;012;61.25;2026-01-02;2026-01-02 10:00:00;;;short
 """
 
@@ -76,7 +76,8 @@ def test_no_value_of_the_sample_is_in_it(drafted: tuple[str, Feed]) -> None:
 
 def test_a_parquet_sample_gives_a_parquet_feed(tmp_path: Path) -> None:
     sample = tmp_path / "Beds_20260101.parquet"
-    table = pa.table({"BedID": [1, 2], "SeenAt": [dt.datetime(2026, 1, 1, 8, tzinfo=dt.UTC), None], "Floor": ["a", "b"]})
+    seen = [dt.datetime(2026, 1, 1, 8, tzinfo=dt.UTC), None]
+    table = pa.table({"BedID": [1, 2], "SeenAt": seen, "Floor": ["a", "b"]})
     pq.write_table(table, sample)
     feed = _feed(draft(sample, sender="clinic"), tmp_path)
     assert (feed.name, feed.key, feed.names) == ("clinic/beds", ("bed_id",), "loose")
