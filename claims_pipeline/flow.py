@@ -130,7 +130,8 @@ class Flow:
                 ignored += len(page) - len(dumps)
                 new += ledger.register(connection, [_arrival(sender, feeds, item) for item in dumps])
             misdated = [_refuse_misdated(connection, dump, sender) for dump in new if dump.is_open]
-            open_ = ledger.open_dumps(connection, sender.name)
+            known = {feed.dataset for feed in feeds}  # a dataset may have left the contracts: its dumps wait
+            open_ = [dump for dump in ledger.open_dumps(connection, sender.name) if dump.dataset in known]
         strange = [dump for dump in new if dump.verdict is DumpVerdict.UNKNOWN]
         strange += [dump for dump in misdated if dump is not None]
         return Discovery(listed, ignored, len(new), tuple(strange), tuple(open_))
@@ -446,10 +447,7 @@ def catch_up(flow: Flow, sender: Sender, *, each: Callable[[Dump], None] | None 
     for dump in found.open:
         if each:
             each(dump)
-        feed = feeds.get(dump.dataset)
-        if feed is None:
-            done.append(replace(dump, reason=f"no contract of {dump.feed} any more; still open"))
-            continue
+        feed = feeds[dump.dataset]
         try:
             if feed not in ready:
                 flow.prepare(family(feed))
