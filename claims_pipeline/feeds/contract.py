@@ -71,6 +71,7 @@ __all__ = [
     "Drop",
     "Feed",
     "FeedModel",
+    "FixedWidth",
     "Flag",
     "Format",
     "Integer",
@@ -86,6 +87,7 @@ __all__ = [
     "SmallInt",
     "StoredColumn",
     "Text",
+    "TextFormat",
     "TextList",
     "Timestamp",
     "Token",
@@ -142,31 +144,54 @@ class Sender:
     smallest_cell: int = 11
 
 
-@dataclass(frozen=True)
-class Csv:
-    """How a sender writes CSV. Quoted empty text stays '', unquoted empty text is NULL.
+@dataclass(frozen=True, kw_only=True)
+class TextFormat:
+    """How a sender writes values as text.
 
     Attributes:
-        delimiter: one character between fields.
-        quote: one character around fields.
-        escape: one character before a quote within a field; None where quotes are doubled.
         encoding: of the text, a Python codec name; a byte order mark is skipped.
-        nulls: unquoted spellings of NULL.
+        nulls: spellings of NULL (in CSV unquoted ones).
         decimal: decimal mark of numbers.
         thousands: mark between groups of digits, removed before the cast; empty for none.
         dates: strptime forms of dates besides ISO, such as "%d/%m/%Y"; tried in order.
         timestamps: strptime forms of naive time stamps besides ISO.
     """
 
-    delimiter: str = ","
-    quote: str = '"'
-    escape: str | None = None
     encoding: str = "utf-8"
     nulls: tuple[str, ...] = ("", "\\N")
     decimal: str = "."
     thousands: str = ""
     dates: tuple[str, ...] = ()
     timestamps: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Csv(TextFormat):
+    """CSV with a header. Quoted empty text stays '', unquoted empty text is NULL.
+
+    Attributes:
+        delimiter: one character between fields.
+        quote: one character around fields.
+        escape: one character before a quote within a field; None where quotes are doubled.
+    """
+
+    delimiter: str = ","
+    quote: str = '"'
+    escape: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FixedWidth(TextFormat):
+    """Lines of fields of fixed widths, without a header. Blanks around a value are no part of it.
+
+    Attributes:
+        fields: (column, width in characters) of every field, in order. A shorter line lacks blanks at its end; a
+            longer one is set apart.
+        header_lines: lines at the start that are no rows.
+    """
+
+    fields: tuple[tuple[str, int], ...]
+    header_lines: int = 0
 
 
 @dataclass(frozen=True)
@@ -179,7 +204,7 @@ class JsonLines:
     """One JSON object a line; UTF-8. Keys are columns; an absent key and null are NULL."""
 
 
-Format = Csv | Parquet | JsonLines
+Format = Csv | FixedWidth | Parquet | JsonLines
 
 
 @dataclass(frozen=True)

@@ -28,13 +28,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from claims_pipeline.feeds.contract import Column, Csv, Reduce, Token
+from claims_pipeline.feeds.contract import Column, Reduce, TextFormat, Token
 from claims_pipeline.frames.clock import to_microseconds, utc_of, wall_clock, within_years
 from claims_pipeline.frames.masks import Casted, Mask, either, mask_of, matching, null_where
 from claims_pipeline.frames.physical import canonical_text, direct, is_text, unwrapped
 from claims_pipeline.frames.spelling import iso, plain_numbers
 
-ISO = Csv()
+ISO = TextFormat()
 """How values are written where a sender declares nothing else, and in Parquet and JSON Lines."""
 
 _BLANKS = " \t\n\v\f\r\u00a0"
@@ -65,7 +65,7 @@ class CastColumn:
     local: pa.Array | None = None
 
 
-def cast_column(values: pa.Array, column: Column, *, timezone: str, written: Csv = ISO) -> CastColumn:
+def cast_column(values: pa.Array, column: Column, *, timezone: str, written: TextFormat = ISO) -> CastColumn:
     """Cast one column of a batch as its contract says.
 
     Args:
@@ -98,7 +98,7 @@ def cast_column(values: pa.Array, column: Column, *, timezone: str, written: Csv
     return CastColumn(typed, tuple(faults), local)
 
 
-def _prepared(text: pa.Array, column: Column, written: Csv) -> pa.Array:
+def _prepared(text: pa.Array, column: Column, written: TextFormat) -> pa.Array:
     """Text as the cast of the column's type reads it: blanks, sentinels, codes and the sender's spelling settled."""
     arrow, facts, kinds = column.arrow, column.facts, pa.types
     is_word = kinds.is_string(arrow)

@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 
 from claims_pipeline.errors import BadDump
-from claims_pipeline.feeds.contract import Csv, Feed, Parquet
+from claims_pipeline.feeds.contract import Feed, Parquet, TextFormat
 from claims_pipeline.frames.cast import ISO, cast_column
 from claims_pipeline.frames.derive import derive
 from claims_pipeline.frames.header import NOTHING, Layout, understand
@@ -169,7 +169,7 @@ class _Pass:
         self._stamp = stamp
         self._delivery_day = delivery_day
         self._schema = rows_schema(feed)
-        self._written = feed.format if isinstance(feed.format, Csv) else ISO
+        self._written = feed.format if isinstance(feed.format, TextFormat) else ISO
         self._hashed = [i for i, column in enumerate(feed.stored) if column.hashed]
         self._rows = pa.parquet.ParquetWriter(rows_path, self._schema, compression="zstd")
         self._rejects = _RejectsWriter(rejects_path, feed.name, keys.quarantine)

@@ -19,9 +19,8 @@ from claims_pipeline.errors import BadDump
 from claims_pipeline.frames.physical import as_array
 from claims_pipeline.frames.raw import RaggedRow, RawBatch
 from claims_pipeline.frames.stream import Watched
-from claims_pipeline.frames.text_stream import TextStream
+from claims_pipeline.frames.text_stream import TextStream, lines_of
 
-MAX_LINE = 64 << 20  # bytes
 MAX_KEYS = 2000  # more is no table: keys are data then
 _PLAIN_DIGITS = 40  # numbers of more digits stay as they are written; no column holds them
 
@@ -85,19 +84,7 @@ class JsonSource:
     def _lines(self) -> Iterator[list[str]]:
         """All lines that are not blank, some at a time."""
         self._file.seek(0)
-        stream = TextStream(self._file)
-        held = b""
-        while part := stream.read(self._batch_bytes):
-            whole, end, rest = part.rpartition(b"\n")
-            held += whole + end if end else part
-            if len(held) > MAX_LINE + self._batch_bytes:
-                raise BadDump("dump.unreadable", f"a line is longer than {MAX_LINE} bytes")
-            if end:
-                if lines := _split(held):
-                    yield lines
-                held = rest
-        if lines := _split(held):
-            yield lines
+        return lines_of(TextStream(self._file), self._batch_bytes)
 
 
 class _Number(float):
@@ -109,11 +96,6 @@ class _Number(float):
         return number
 
     text: str
-
-
-def _split(text: bytes) -> list[str]:
-    lines = text.decode("utf-8", "surrogateescape").split("\n")
-    return [line for line in lines if line and not line.isspace()]
 
 
 def _object(line: str) -> dict[str, object] | None:

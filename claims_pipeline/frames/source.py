@@ -9,8 +9,9 @@ import contextlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from claims_pipeline.feeds.contract import Csv, Format, JsonLines, Parquet
+from claims_pipeline.feeds.contract import Csv, FixedWidth, Format, JsonLines, Parquet
 from claims_pipeline.frames.csv_source import CsvSource
+from claims_pipeline.frames.fixed_source import FixedSource
 from claims_pipeline.frames.json_source import JsonSource
 from claims_pipeline.frames.parquet_source import ParquetSource
 from claims_pipeline.frames.raw import Source
@@ -41,6 +42,8 @@ def opened(
     match written:
         case Csv():
             yield CsvSource(source, compression=compression, dialect=written, batch_bytes=batch_bytes)
+        case FixedWidth():
+            yield FixedSource(Stream(source, compression), written=written, batch_bytes=batch_bytes)
         case Parquet():
             with _random_access(source, compression) as file:
                 yield ParquetSource(file, batch_bytes=batch_bytes)

@@ -1,6 +1,6 @@
 """The text of a dump as UTF-8, whatever it is written in.
 
-Belongs here: encodings, byte order marks, escapes before quotes. Does not belong here: fields and lines.
+Belongs here: encodings, byte order marks, escapes before quotes, lines. Does not belong here: fields.
 
 A place that cannot be decoded comes out as bytes that are no UTF-8, in the one value where it stands: the cast finds
 them there ("<column>.encoding"), and the rest of the dump is read. That holds for bytes that the encoding does not
@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Iterator
 
 from claims_pipeline.errors import BadDump
 from claims_pipeline.frames.spool import Readable
 
+MAX_LINE = 64 << 20  # bytes
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16's, with which it begins
@@ -100,3 +102,28 @@ class TextStream:
         cut = 0 if at_end else (len(text) - len(text.rstrip(self._escape))) % 2
         text, self._held = text[: len(text) - cut], text[len(text) - cut :]
         return self._escapes.sub(lambda found: self._quote * 2 if found[1] == self._quote else found[1], text)
+
+
+def lines_of(stream: TextStream, batch_bytes: int) -> Iterator[list[str]]:
+    """All lines that are not blank, without their ends, some at a time; bytes that are no UTF-8 are lone surrogates.
+
+    Raises:
+        BadDump: dump.unreadable: a line is longer than `MAX_LINE`.
+    """
+    held = b""
+    while part := stream.read(batch_bytes):
+        whole, end, rest = part.rpartition(b"\n")
+        held += whole + end if end else part
+        if len(held) > MAX_LINE + batch_bytes:
+            raise BadDump("dump.unreadable", f"a line is longer than {MAX_LINE} bytes")
+        if end:
+            if lines := _split(held):
+                yield lines
+            held = rest
+    if lines := _split(held):
+        yield lines
+
+
+def _split(text: bytes) -> list[str]:
+    lines = text.decode("utf-8", "surrogateescape").split("\n")
+    return [line for line in lines if line and not line.isspace()]

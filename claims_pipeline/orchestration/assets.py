@@ -16,7 +16,7 @@ import dagster as dg
 from claims_pipeline import checks
 from claims_pipeline.errors import ClaimsPipelineError, Transient, safe_text, whereabouts
 from claims_pipeline.feeds import Feed
-from claims_pipeline.feeds.contract import Csv, Format, JsonLines, Parquet
+from claims_pipeline.feeds.contract import Csv, FixedWidth, Format, JsonLines, Parquet
 from claims_pipeline.flow import Flow, family
 from claims_pipeline.orchestration import describe, liveness
 from claims_pipeline.orchestration.hooks import tell_of_failure, tell_of_success
@@ -35,7 +35,7 @@ from claims_pipeline.warehouse.ledger import Dump
 TRANSIENT = dg.RetryPolicy(max_retries=4, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 """2, 4, 8, 16 seconds, each give or take; only `Transient` gets this far, everything else is final at once."""
 
-_KINDS: dict[type[Format], str] = {Csv: "csv", Parquet: "parquet", JsonLines: "json"}
+_KINDS: dict[type[Format], str] = {Csv: "csv", FixedWidth: "file", Parquet: "parquet", JsonLines: "json"}
 """What a format is called among the kinds that the UI has a picture for."""
 
 Results = Iterator[dg.AssetCheckResult | dg.MaterializeResult[None]]

@@ -18,7 +18,7 @@ import pyarrow
 import pyarrow.compute as pc
 
 from claims_pipeline.feeds import Feed, feeds_of
-from claims_pipeline.feeds.contract import Csv, Drop, JsonLines, Parquet
+from claims_pipeline.feeds.contract import Csv, Drop, FixedWidth, JsonLines, Parquet
 from claims_pipeline.local.fake_sender import fields
 from claims_pipeline.local.fake_sender.checks import broken_by, contract_type
 from claims_pipeline.local.fake_sender.defects import DUPLICATE, NOT_LOADED, RAGGED, Defect, PlantedVerdict
@@ -200,6 +200,8 @@ class _Dataset:
                 return JsonLinesWriter(out, feed=self.feed, header=header, dice=self._dice, number=number)
             case Csv() as csv:
                 return CsvWriter(out, feed=self.feed, csv=csv, header=header, dice=self._dice, number=number)
+            case FixedWidth():
+                raise ValueError(f"{self.feed.name}: fake dumps are not written in fixed width; take real samples")
 
     def _counts(self, tally: Counter[int]) -> dict[PlantedVerdict, dict[str, int]]:
         counts: dict[PlantedVerdict, dict[str, int]] = {verdict: {} for verdict in PlantedVerdict}
