@@ -56,6 +56,7 @@ def write_dumps(
     dirt: float,
     sender: str = SENDER.name,
     lively: bool = False,
+    files_a_day: int = 1,
     folder: Path | None = None,
 ) -> Manifest:
     """Write a sender's fake dumps into the inbox, or into a folder, showing progress."""
@@ -75,7 +76,9 @@ def write_dumps(
         if sender == SENDER.name:
             return generate(Plan(first=first, days=days, rows=rows, seed=seed, dirt=dirt), sink, progress=show)
         troubles = dict(LIVELY if lively else CALM)
-        plan = SenderPlan(sender, first=first, days=days, rows=rows, seed=seed, dirt=dirt, troubles=troubles)
+        plan = SenderPlan(
+            sender, first, days=days, rows=rows, seed=seed, dirt=dirt, files_a_day=files_a_day, troubles=troubles
+        )
         return generate_sender(plan, sink, progress=show)
 
 

@@ -25,6 +25,7 @@ def generate(
     lively: Annotated[
         bool, typer.Option("--lively", help="With late, early, repeated and disordered files (not va_form526).")
     ] = False,
+    files_a_day: Annotated[int, typer.Option(help="Dumps per dataset and day (not va_form526).", min=1, max=24)] = 1,
     first: Annotated[Optional[dt.datetime], typer.Option(help="First delivery day.", formats=["%Y-%m-%d"])] = None,  # noqa: UP045
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 526,
     dirt: Annotated[float, typer.Option(help="Share of rows with a planted defect.", min=0, max=0.5)] = 0.02,
@@ -38,7 +39,15 @@ def generate(
 
         start = first.date() if first else _ending_today(days)
         made = write_dumps(
-            first=start, days=days, rows=rows, seed=seed, dirt=dirt, sender=sender, lively=lively, folder=to
+            first=start,
+            days=days,
+            rows=rows,
+            seed=seed,
+            dirt=dirt,
+            sender=sender,
+            lively=lively,
+            files_a_day=files_a_day,
+            folder=to,
         )
         if manifest:
             manifest.write_text(made.to_json())
