@@ -30,7 +30,7 @@ class BadDump(ClaimsPipelineError):  # noqa: N818 - named for what the reader me
         self.rule = rule
 
 
-class Transient(ClaimsPipelineError):  # noqa: N818
+class Transient(ClaimsPipelineError):  # noqa: N818 - what it is matters more than that it is an error
     """The network, S3 or Postgres failed in a way that trying again may cure."""
 
 

@@ -7,7 +7,7 @@ import os
 import time
 import uuid
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -35,7 +35,7 @@ develop.add_to(app)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")]
 File = Annotated[str, typer.Argument(help="File name, whole key, or dump number.", show_default=False)]
 SenderName = Annotated[
-    Optional[str],  # noqa: UP045 - typer reads it
+    str | None,
     typer.Option("--sender", help="Only this sender.", show_default="all"),
 ]
 

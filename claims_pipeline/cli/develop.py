@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -19,18 +19,18 @@ def add_to(app: typer.Typer) -> None:
 
 
 def generate(
-    days: Annotated[int, typer.Option(help="Delivery days, ending yesterday or from --first on.", min=1)] = 7,
+    days: Annotated[int, typer.Option(help="Delivery days, ending today or from --first on.", min=1)] = 7,
     rows: Annotated[int, typer.Option(help="New submissions (or rows of each dataset) a day.", min=10)] = 2_000,
     sender: Annotated[str, typer.Option(help="Which sender to play: any that has contracts.")] = "va_form526",
     lively: Annotated[
         bool, typer.Option("--lively", help="With late, early, repeated and disordered files (not va_form526).")
     ] = False,
     files_a_day: Annotated[int, typer.Option(help="Dumps per dataset and day (not va_form526).", min=1, max=24)] = 1,
-    first: Annotated[Optional[dt.datetime], typer.Option(help="First delivery day.", formats=["%Y-%m-%d"])] = None,  # noqa: UP045
+    first: Annotated[dt.datetime | None, typer.Option(help="First delivery day.", formats=["%Y-%m-%d"])] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 526,
     dirt: Annotated[float, typer.Option(help="Share of rows with a planted defect.", min=0, max=0.5)] = 0.02,
-    to: Annotated[Optional[Path], typer.Option(help="Write into this folder instead of the inbox.")] = None,  # noqa: UP045
-    manifest: Annotated[Optional[Path], typer.Option(help="Write what was planted into this file (JSON).")] = None,  # noqa: UP045
+    to: Annotated[Path | None, typer.Option(help="Write into this folder instead of the inbox.")] = None,
+    manifest: Annotated[Path | None, typer.Option(help="Write what was planted into this file (JSON).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest.")] = False,
 ) -> None:
     """Play a sender: write its dumps, some rows spoilt on purpose. Deterministic by seed; no real person's data."""

@@ -12,12 +12,13 @@ from __future__ import annotations
 import datetime as dt
 import types
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pandas as pd
 import pandera.pandas as pa
 
 from claims_pipeline.feeds.contract import (
+    Declared,
     Drop,
     FeedModel,
     Keep,
@@ -79,38 +80,35 @@ def dropping(names: Mapping[Pii, str]) -> Callable[[type[M]], type[M]]:
     return added
 
 
-# pandera types a field as Any, so that `name: Text = word(...)` is what a model may say.
-
-
-def own_id(description: str, *, aliases: Sequence[str] = ()) -> Any:  # noqa: ANN401
+def own_id(description: str, *, aliases: Sequence[str] = ()) -> Declared:
     """The dataset's own id; half of its key."""
     return column(description, pii=Pii.PSEUDONYMOUS, key=True, ge=1, aliases=aliases)
 
 
-def practice() -> Any:  # noqa: ANN401
+def practice() -> Declared:
     """The practice; the other half of every key."""
     return column("Practice", key=True, str_matches=PRACTICE_ID)
 
 
-def reference(description: str, *, always: bool = False) -> Any:  # noqa: ANN401
+def reference(description: str, *, always: bool = False) -> Declared:
     """The id of a row of another dataset; `always` where a row without it makes no sense."""
     if always:
         return column(description, pii=Pii.PSEUDONYMOUS, required=True, nullable=False, ge=1)
     return column(description, pii=Pii.PSEUDONYMOUS, ge=1, raise_warning=True)
 
 
-def mark(description: str, *, required: bool = False, pii: Pii = Pii.NONE) -> Any:  # noqa: ANN401
+def mark(description: str, *, required: bool = False, pii: Pii = Pii.NONE) -> Declared:
     """Yes or no; `required` where a dump without the column would hide something (deletions, confidential rows)."""
     return column(description, pii=pii, treatment=Keep(), required=required)
 
 
-def word(description: str, *, pii: Pii = Pii.NONE, longest: int = 100, aliases: Sequence[str] = ()) -> Any:  # noqa: ANN401
+def word(description: str, *, pii: Pii = Pii.NONE, longest: int = 100, aliases: Sequence[str] = ()) -> Declared:
     """A word chosen from a list that is not known; longer than `longest` characters it looks like free text."""
     limit = {"max_value": longest}
     return column(description, pii=pii, treatment=Keep(), str_length=limit, raise_warning=True, aliases=aliases)
 
 
-def coded(description: str, pattern: str, *, pii: Pii = Pii.NONE, aliases: Sequence[str] = ()) -> Any:  # noqa: ANN401
+def coded(description: str, pattern: str, *, pii: Pii = Pii.NONE, aliases: Sequence[str] = ()) -> Declared:
     """A code as text: leading zeros and 18 digits survive. One lost to a float on the way becomes NULL."""
     return column(
         description,
@@ -123,12 +121,12 @@ def coded(description: str, pattern: str, *, pii: Pii = Pii.NONE, aliases: Seque
     )
 
 
-def day(description: str) -> Any:  # noqa: ANN401
+def day(description: str) -> Declared:
     """A date."""
     return column(description, pii=Pii.QUASI, treatment=Keep(), sentinels=UNKNOWN_DATE, invalid="null")
 
 
-def month(description: str, *, into: str, aliases: Sequence[str] = ()) -> Any:  # noqa: ANN401
+def month(description: str, *, into: str, aliases: Sequence[str] = ()) -> Declared:
     """A date of which the month is stored."""
     treatment = Reduce(Reduction.MONTH, into=into)
     return column(
@@ -136,12 +134,12 @@ def month(description: str, *, into: str, aliases: Sequence[str] = ()) -> Any:  
     )
 
 
-def moment(description: str) -> Any:  # noqa: ANN401
+def moment(description: str) -> Declared:
     """A time, naive and local at the sender."""
     return column(description, pii=Pii.QUASI, treatment=Keep(), sentinels=UNKNOWN_DATE, invalid="null")
 
 
-def version() -> Any:  # noqa: ANN401
+def version() -> Declared:
     """When the row last changed: what decides between two of its versions, so it must be there.
 
     The hour of a clock change is ambiguous, so the naive value is stored beside it. 1900-01-01 is no sentinel here: it
@@ -150,11 +148,11 @@ def version() -> Any:  # noqa: ANN401
     return column("Last changed at", required=True, nullable=False, max_ahead=NEWEST, local_copy=True)
 
 
-def figure(description: str) -> Any:  # noqa: ANN401
+def figure(description: str) -> Declared:
     """An amount or number; what cannot be read is NULL, and the row stays."""
     return column(description, invalid="null")
 
 
-def minutes(description: str) -> Any:  # noqa: ANN401
+def minutes(description: str) -> Declared:
     """A length of time within a day, in minutes."""
     return column(description, in_range={"min_value": 0, "max_value": 1440})

