@@ -75,7 +75,7 @@ def load_dump(
     """Load one validated dump.
 
     Args:
-        connection: in autocommit; the transaction is this function's.
+        connection: where the caller has begun a transaction, the load is a savepoint of it.
         feed: the dump's contract; the database must know it (`migrate`).
         dump: the ledger's row of the dump.
         rows: batches of the stored columns with `_row_number` and `_row_hash`.
