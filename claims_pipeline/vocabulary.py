@@ -35,6 +35,8 @@ class DumpStatus(StrEnum):
     SKIPPED = "skipped"  # nothing to load: resent, duplicate, empty, unknown
     REFUSED = "refused"  # the contract forbids loading it: unreadable, missing column, ciphertext, over budget
     FAILED = "failed"  # transient trouble outlasted every attempt
+    SUPERSEDED = "superseded"  # was loaded; another dump took its place
+    UNDONE = "undone"  # was loaded; a person took it out
 
 
 OPEN_STATUSES = (DumpStatus.ARRIVED, DumpStatus.ARCHIVED, DumpStatus.VALIDATED)

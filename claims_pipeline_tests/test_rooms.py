@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "claims_pipeline"
-SHARED = {"vocabulary", "errors"}
+SHARED = {"vocabulary", "errors", "failpoints"}
 MAY_IMPORT = {
     "feeds": set(),
     "landing": {"feeds"},
@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "settings": set(),
     "vocabulary": set(),
     "errors": set(),
+    "failpoints": set(),
     "orchestration": None,
     "cli": None,
     "definitions": None,

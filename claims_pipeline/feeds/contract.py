@@ -87,6 +87,7 @@ __all__ = [
     "ReplacedSet",
     "Sender",
     "SmallInt",
+    "Snapshot",
     "StoredColumn",
     "Text",
     "TextFormat",
@@ -227,6 +228,27 @@ class Budget:
 
 
 @dataclass(frozen=True)
+class Snapshot:
+    """Each dump is the whole table: a row that it lacks is deleted, which history remembers.
+
+    A dump that looks cut short is held for a person, and nothing of it is applied.
+
+    Attributes:
+        most_deleted: share of the table's rows that one dump may delete, 0..1.
+        least_deleted: so many rows it may always delete; small tables change by large shares.
+        shortest: share of the median rows of its last dumps that a dump must have, 0..1.
+    """
+
+    most_deleted: float = 0.05
+    least_deleted: int = 20
+    shortest: float = 0.5
+
+    def allows(self, *, deleted: int, stored: int) -> bool:
+        """Whether a dump may delete so many of the stored rows."""
+        return deleted <= max(self.least_deleted, self.most_deleted * stored)
+
+
+@dataclass(frozen=True)
 class ReplacedSet:
     """Rows that are replaced as a set: a newer dump's rows for one parent replace all earlier ones.
 
@@ -286,6 +308,7 @@ class Feed:
             day and stamp from the arrival.
         version: column that says which of two rows with one key is newer; None where only the dump's stamp does.
         replaced_set: where rows are replaced as a set with their parent.
+        snapshot: where each dump is the whole table; None where it brings changes only (a delta).
         unique: columns unique over the table besides the key, when not NULL; each listed column alone.
         refuse: regular expressions of column names whose presence refuses the dump (it was not decrypted).
         document: a column of JSON documents that fills columns a dump lacks.
@@ -306,6 +329,7 @@ class Feed:
     file_names: tuple[str, ...]
     version: str | None = None
     replaced_set: ReplacedSet | None = None
+    snapshot: Snapshot | None = None
     unique: tuple[str, ...] = ()
     refuse: tuple[str, ...] = ()
     document: Document | None = None
@@ -330,6 +354,8 @@ class Feed:
             raise ValueError(f"{self.name}: columns named in the feed but not in the model: {sorted(missing)}")
         if any(c.nullable or not c.facts.required for c in self.columns if c.name == self.version):
             raise ValueError(f"{self.name}: the version column {self.version} must be required and never NULL")
+        if self.snapshot and self.replaced_set:
+            raise ValueError(f"{self.name}: a snapshot is the whole table, so no set in it is replaced by itself")
         if not self.key:
             raise ValueError(f"{self.name}: no column is declared with key=True")
         if self.bi and (unknown := {self.bi.month_of, *self.bi.by} - set(stored)):
@@ -396,6 +422,7 @@ class Feed:
             "unique": list(self.unique),
             "replaced_set_by": self.replaced_set.by if self.replaced_set else None,
             "refuse": list(self.refuse),
+            "delivery": "snapshot" if self.snapshot else "delta",
             "format": f"{self.format}",
             "names": self.names,
             "drift": self.drift,

@@ -68,6 +68,9 @@ class Dump:
     run_id: str | None
     arrived_at: dt.datetime
     settled_at: dt.datetime | None
+    in_effect: bool
+    loaded_key: str | None
+    superseded_by: int | None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "status", DumpStatus(self.status))
