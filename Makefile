@@ -10,7 +10,11 @@ INSTALLED := $(VENV)/installed
 # Tests, two at a time: the machines that run them have two cores.
 JOBS ?= 2
 
-.PHONY: help install demo dev test test-ui lint format bench lock docs chromium clean
+# Rounds of fault injection, those through Dagster besides, and what they are drawn by.
+ROUNDS ?= 100
+TICKS ?= 0
+
+.PHONY: help install demo dev test test-ui lint format bench soak lock docs chromium clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -59,6 +63,10 @@ format: $(INSTALLED) ## Rewrite what ruff can
 
 bench: $(INSTALLED) ## Rows per second and peak memory of one dump, as a ratio to psql \copy in the same run
 	@$(BIN)/python -m claims_pipeline_tests.benchmarks
+
+soak: $(INSTALLED) ## Fault injection: ROUNDS=100 [TICKS=2 through Dagster] [SEED=s] [ROUND=n repeats one of a seed]
+	@$(BIN)/python -m claims_pipeline_tests.soak --rounds $(ROUNDS) --ticks $(TICKS) \
+	  $(if $(SEED),--seed $(SEED)) $(if $(ROUND),--round $(ROUND))
 
 lock: ## Renew requirements.lock from pyproject.toml
 	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url \

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from zoneinfo import ZoneInfo
 
 from claims_pipeline.feeds import Feed
+from claims_pipeline.feeds.contract import Snapshot
 from claims_pipeline.feeds.drift import Change
 from claims_pipeline.vocabulary import CheckName, CheckOutcome, RowCounts
 
@@ -35,6 +36,11 @@ def intact(*, listed: int, archived: int, sha256: str, known_sha256: str | None 
     return CheckOutcome(
         CheckName.INTACT, passed, summary, {"bytes_delivered": listed, "bytes_archived": archived, "sha256": sha256}
     )
+
+
+def not_intact(rule: str, message: str) -> CheckOutcome:
+    """A dump whose bytes are not those that its sender promises."""
+    return CheckOutcome(CheckName.INTACT, passed=False, summary=message, figures={"rule": rule})
 
 
 def contract_refused(rule: str, message: str) -> CheckOutcome:
@@ -103,6 +109,40 @@ def volume_in_range(*, read: int, past: Sequence[int], tolerance: float) -> Chec
     return CheckOutcome(CheckName.VOLUME_IN_RANGE, low <= read <= high, summary, figures, "warn")
 
 
+def snapshot_complete(snapshot: Snapshot, *, read: int, past: Sequence[int]) -> CheckOutcome:
+    """Whether a snapshot is as long as its past lets expect: a dump cut short would delete what it lacks.
+
+    Args:
+        snapshot: what the contract asks.
+        read: rows of this dump.
+        past: rows of the feed's last dumps.
+    """
+    name = CheckName.DELETIONS_WITHIN_BUDGET
+    if len(past) < ENOUGH_PAST:
+        return CheckOutcome(name, True, f"{read:,} rows; too few earlier dumps to compare", {"rows": read})
+    median = statistics.median(past)
+    least = snapshot.shortest * median
+    figures: dict[str, int | float | str] = {"rows": read, "median": median, "least": round(least, 1)}
+    summary = f"the snapshot has {read:,} rows; the last {len(past)} had {median:,.0f} in the median"
+    return CheckOutcome(name, read >= least, summary, figures)
+
+
+def deletions_within_budget(feed: Feed, *, deleted: int, stored: int) -> CheckOutcome:
+    """Whether a snapshot may delete the rows that it lacks.
+
+    Args:
+        feed: the contract; one of snapshots.
+        deleted: rows of the table that the dump lacks.
+        stored: rows of the table.
+    """
+    snapshot = feed.snapshot or Snapshot()
+    allowed = int(max(snapshot.least_deleted, snapshot.most_deleted * stored))
+    figures: dict[str, int | float | str] = {"deleted": deleted, "stored": stored, "allowed": allowed}
+    summary = f"the snapshot lacks {deleted:,} of the table's {stored:,} rows, {allowed:,} allowed"
+    passed = snapshot.allows(deleted=deleted, stored=stored)
+    return CheckOutcome(CheckName.DELETIONS_WITHIN_BUDGET, passed, summary, figures)
+
+
 def days_due(feed: Feed, *, now: dt.datetime, lookback: int) -> list[dt.date]:
     """Delivery days whose dump should have arrived by now, oldest first.
 
@@ -138,6 +178,63 @@ def fresh(feed: Feed, *, now: dt.datetime, last_loaded_day: dt.date | None) -> C
         "days_behind": behind,
     }
     return CheckOutcome(CheckName.FRESH, passed, summary, figures)
+
+
+def restore_equals_backup(
+    *, stamp: dt.datetime, tables: int, rows: int, differences: str, now: dt.datetime, most_age: dt.timedelta
+) -> CheckOutcome:
+    """Whether the newest backup, restored, is what it was made from, and new enough.
+
+    Args:
+        stamp: when the backup was begun; aware.
+        tables: that were compared.
+        rows: in them.
+        differences: which tables differ, by name and count; empty where none does.
+        now: aware.
+        most_age: beyond which the newest backup is too old.
+    """
+    age = now - stamp
+    figures: dict[str, int | float | str] = {
+        "backup": stamp.isoformat(),
+        "age_hours": round(age.total_seconds() / 3600, 1),
+        "tables": tables,
+        "rows": rows,
+    }
+    summary = f"{tables:,} tables with {rows:,} rows restored as they were backed up"
+    if differences:
+        summary, figures["different"] = differences, differences
+    elif age > most_age:
+        summary = f"the newest backup is {age.days} days old"
+    passed = not differences and age <= most_age
+    return CheckOutcome(CheckName.RESTORE_EQUALS_BACKUP, passed, summary, figures)
+
+
+def restore_failed(message: str) -> CheckOutcome:
+    """A drill that did not come to a comparison: no backup, a damaged one, or one that cannot be restored."""
+    return CheckOutcome(CheckName.RESTORE_EQUALS_BACKUP, passed=False, summary=message)
+
+
+def rebuild_equals_table(*, feeds: Sequence[str], tables: int, rows: int, differences: str) -> CheckOutcome:
+    """Whether tables that were made again from the raw archive are the live ones.
+
+    Args:
+        feeds: names of those that were made again.
+        tables: that were compared, histories included.
+        rows: in the feeds' tables.
+        differences: which tables differ, by name and count; empty where none does.
+    """
+    figures: dict[str, int | float | str] = {"feeds": ", ".join(feeds), "tables": tables, "rows": rows}
+    summary = f"{tables:,} tables and histories of {', '.join(feeds)}, made again, are the live ones"
+    if not feeds:
+        summary = "no dump is in effect yet: there is nothing to make again"
+    if differences:
+        summary, figures["different"] = differences, differences
+    return CheckOutcome(CheckName.REBUILD_EQUALS_TABLE, not differences, summary, figures)
+
+
+def rebuild_failed(message: str) -> CheckOutcome:
+    """A drill that did not come to a comparison."""
+    return CheckOutcome(CheckName.REBUILD_EQUALS_TABLE, passed=False, summary=message)
 
 
 def combine(name: CheckName, outcomes: Iterable[tuple[str, CheckOutcome]]) -> CheckOutcome:

@@ -12,28 +12,31 @@ from __future__ import annotations
 import datetime as dt
 import json
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from zoneinfo import ZoneInfo
+from typing import Any
 
 import psycopg
 import pyarrow
 import pyarrow.parquet as pq
 import tenacity
 
-from claims_pipeline import checks, frames
+from claims_pipeline import arrival, checks, failpoints, frames
+from claims_pipeline.arrival import Discovery
 from claims_pipeline.errors import BadDump, ClaimsPipelineError, Transient, safe_text, whereabouts
 from claims_pipeline.feeds import Feed, Sender, all_feeds, feeds_of
 from claims_pipeline.feeds.drift import Delivered, compare
+from claims_pipeline.feeds.sidecars import Promise
 from claims_pipeline.frames import seal as seal_bytes
 from claims_pipeline.frames.stream import Compression
-from claims_pipeline.landing import layout, names, s3
+from claims_pipeline.landing import layout, s3, sidecars
 from claims_pipeline.services import Services
 from claims_pipeline.vocabulary import CheckName, CheckOutcome, DumpStatus, DumpVerdict
 from claims_pipeline.warehouse import ledger, load, reports
-from claims_pipeline.warehouse.ledger import Arrival, Dump
-from claims_pipeline.warehouse.load import Loaded
+from claims_pipeline.warehouse.ledger import Dump
+from claims_pipeline.warehouse.load import Loaded, Seal, TooManyDeletedError
 from claims_pipeline.warehouse.migrate import is_migrated, migrate, pending, record_if_it_fits
 
 Progress = Callable[[int], None]
@@ -45,25 +48,6 @@ UNKNOWN = "unknown"
 REPEATS = (DumpVerdict.RESENT, DumpVerdict.DUPLICATE)
 
 
-@dataclass(frozen=True)
-class Discovery:
-    """What a look into an inbox found.
-
-    Attributes:
-        listed: objects under the sender's prefix.
-        ignored: of these, no dumps by rule (half-written, markers).
-        new: dumps that the ledger had not seen.
-        strange: of these, dumps that no run can take: without a contract, or with an impossible delivery day.
-        open: dumps with work left, oldest first.
-    """
-
-    listed: int
-    ignored: int
-    new: int
-    strange: tuple[Dump, ...]
-    open: tuple[Dump, ...]
-
-
 class Flow:
     """The steps, for one run.
 
@@ -71,10 +55,14 @@ class Flow:
         services: the database, S3 and keys.
         run_id: noted in ledger and audit with all that is done.
         progress: told of rows done by long steps.
+        frames_prefix: put before the keys of validated frames, by those who must not touch the archive's own.
     """
 
-    def __init__(self, services: Services, *, run_id: str, progress: Progress | None = None) -> None:
+    def __init__(
+        self, services: Services, *, run_id: str, progress: Progress | None = None, frames_prefix: str = ""
+    ) -> None:
         self.services = services
+        self.frames_prefix = frames_prefix
         self.run_id = run_id
         self.progress = progress
         self.inbox = services.settings.inbox_bucket
@@ -119,34 +107,28 @@ class Flow:
         Raises:
             Transient, ClaimsPipelineError: the listing or the database failed; nothing is concluded from that.
         """
-        feeds = feeds_of(sender.name)
-        listed = ignored = 0
-        new: list[Dump] = []
-        with self.services.database() as connection:
-            self._recognise_unknown(connection, sender, feeds)
-            for page in s3.list_objects(self.services.s3, self.inbox, sender.prefix):
-                listed += len(page)
-                dumps = [item for item in page if not names.is_ignored(sender, item.key)]
-                ignored += len(page) - len(dumps)
-                new += ledger.register(connection, [_arrival(sender, feeds, item) for item in dumps])
-            misdated = [_refuse_misdated(connection, dump, sender) for dump in new if dump.is_open]
-            known = {feed.dataset for feed in feeds}  # a dataset may have left the contracts: its dumps wait
-            open_ = [dump for dump in ledger.open_dumps(connection, sender.name) if dump.dataset in known]
-        strange = [dump for dump in new if dump.verdict is DumpVerdict.UNKNOWN]
-        strange += [dump for dump in misdated if dump is not None]
-        return Discovery(listed, ignored, len(new), tuple(strange), tuple(open_))
+        return arrival.look(self.services, sender)
 
-    def _recognise_unknown(self, connection: psycopg.Connection, sender: Sender, feeds: Sequence[Feed]) -> None:
-        for dump in ledger.unknown_dumps(connection, sender.name):
-            item = s3.ListedObject(dump.bucket, dump.key, dump.etag, dump.size_bytes, dump.last_modified)
-            arrival = _arrival(sender, feeds, item)
-            if arrival.dataset is not None:
-                ledger.recognise(connection, arrival)
+    def discover_twice(self, sender: Sender) -> Discovery:
+        """Look, and where uploads may be going on, look once more after the time that they take to settle.
+
+        For one-shot work; a sensor's next tick is its second look.
+
+        Raises:
+            Transient, ClaimsPipelineError: see `discover`.
+        """
+        first = self.discover(sender)
+        if not first.settling:
+            return first
+        time.sleep(self.services.settings.settle_seconds)
+        second = self.discover(sender)
+        return replace(second, new=first.new + second.new, strange=first.strange + second.strange)
 
     def dumps(self, feed: Feed, days: Sequence[dt.date], *, everything: bool) -> list[Dump]:
         """Dumps of a feed's days, oldest stamp first: those with work left, or all that may be in the table."""
         with self.services.database() as connection:
             found = ledger.dumps_of(connection, feed.sender.name, feed.dataset, days)
+        found = [dump for dump in found if dump.ready]
         if everything:
             return [dump for dump in found if dump.is_open or (dump.archive_key and dump.verdict not in REPEATS)]
         return [dump for dump in found if dump.is_open]
@@ -156,26 +138,55 @@ class Flow:
     def archive(self, dump: Dump, feed: Feed) -> Dump:
         """Copy the dump byte for byte into the raw archive and decide what it is by its content.
 
-        A dump that was archived earlier is read again from the archive, and its SHA-256 compared.
+        A dump that was archived earlier is read again from the archive, and its SHA-256 compared. Until it was loaded,
+        its bytes are compared with what the sidecars in the inbox promise; what they promise is noted in the archive.
         """
+        with self.services.database() as connection:
+            now = ledger.get(connection, dump.dump_id)
+        if now.status is not dump.status:  # another process has gone on with it
+            return now
         was_unknown = dump.archive_key is not None and dump.sha256 is None
         if dump.archive_key is not None and not was_unknown:
-            return self._verify_archived(dump)
-        if dump.size_bytes == 0:
-            return self._settle(dump, DumpStatus.SKIPPED, DumpVerdict.EMPTY, "zero bytes")
+            return self._verify_archived(dump, feed)
         try:
-            key, copy = self._copy(dump, feed.dataset)
+            told = arrival.promises(self.services.s3, inbox=dump.bucket, dump=dump, feed=feed)
+            if dump.size_bytes == 0:
+                arrival.compare_empty(told)
+                return self._settle(dump, DumpStatus.SKIPPED, DumpVerdict.EMPTY, "zero bytes")
+            key, copy = self._copy(dump, feed.dataset, told)
         except BadDump as error:
-            return self._settle(dump, DumpStatus.SKIPPED, DumpVerdict.UNREADABLE, str(error))
-        intact = checks.intact(listed=dump.size_bytes, archived=copy.size, sha256=copy.sha256)
+            if error.rule == "dump.changed":
+                return self._settle(dump, DumpStatus.SKIPPED, DumpVerdict.UNREADABLE, str(error))
+            # Nothing of it is noted as archived: the same bytes under a mended sidecar are no repetition of these.
+            outcome = checks.not_intact(error.rule, str(error))
+            return self._settle(dump, DumpStatus.REFUSED, DumpVerdict.UNREADABLE, str(error), outcome)
+        failpoints.reach("archive.copied")
+        noted = self.judge(dump, archive_key=key, size=copy.size, sha256=copy.sha256, version_id=copy.version_id)
+        failpoints.reach("archive.noted")
+        return noted
+
+    def judge(self, dump: Dump, *, archive_key: str, size: int, sha256: str, version_id: str | None) -> Dump:
+        """Note that a dump's bytes are archived, and decide what it is by them and the dumps known so far.
+
+        Args:
+            dump: the ledger's row.
+            archive_key: where its bytes are.
+            size: bytes read from there, or written there.
+            sha256: of these, hex.
+            version_id: of the object in the inbox.
+        """
+        intact = checks.intact(listed=dump.size_bytes, archived=size, sha256=sha256)
+        snapshot = any(feed.snapshot for feed in feeds_of(dump.sender) if feed.dataset == dump.dataset)
         with self.services.database() as connection, connection.transaction():
-            verdict, same_as = ledger.same_content(connection, dump, copy.sha256)
+            if not ledger.is_still(connection, dump):
+                return ledger.get(connection, dump.dump_id)
+            verdict, same_as = ledger.same_content(connection, dump, sha256, snapshot=snapshot)
             ledger.archived(
                 connection,
                 dump,
-                sha256=copy.sha256,
-                version_id=copy.version_id,
-                archive_key=key,
+                sha256=sha256,
+                version_id=version_id,
+                archive_key=archive_key,
                 verdict=verdict,
                 same_as=same_as,
                 run_id=self.run_id,
@@ -198,11 +209,14 @@ class Flow:
         for dump in dumps:
             if dump.verdict is not DumpVerdict.UNKNOWN or (most_bytes is not None and dump.size_bytes > most_bytes):
                 continue
-            key, _ = self._copy(dump, UNKNOWN)
+            try:
+                key, _ = self._copy(dump, UNKNOWN)
+            except BadDump:  # overwritten since it was listed: the next look finds the new one
+                continue
             with self.services.database() as connection:
                 ledger.kept(connection, dump.dump_id, archive_key=key)
 
-    def _copy(self, dump: Dump, dataset: str) -> tuple[str, s3.ArchivedObject]:
+    def _copy(self, dump: Dump, dataset: str, told: Sequence[Promise] = ()) -> tuple[str, s3.ArchivedObject]:
         """Copy a dump into the raw archive, with a note beside it; from where it was kept while it was unknown."""
         key = layout.raw_key(
             sender=dump.sender, dataset=dataset, day=dump.delivery_day, dump_id=dump.dump_id, inbox_key=dump.key
@@ -211,31 +225,63 @@ class Flow:
         if dump.archive_key is not None:
             source = s3.head(self.services.s3, bucket=self.archive_bucket, key=dump.archive_key)
         copy = s3.archive_object(self.services.s3, source=source, to_bucket=self.archive_bucket, to_key=key)
+        arrival.compare_bytes(told, copy.sha256)
         manifest = {
             "dump_id": dump.dump_id, "feed": f"{dump.sender}/{dataset}", "bucket": dump.bucket, "key": dump.key,
             "etag": dump.etag, "version_id": copy.version_id, "size_bytes": copy.size, "sha256": copy.sha256,
             "last_modified": dump.last_modified.isoformat(), "delivery_day": dump.delivery_day.isoformat(),
-            "stamp": dump.stamp.isoformat(),
+            "stamp": dump.stamp.isoformat(), "arrived_at": dump.arrived_at.isoformat(),
+            "archived_at": dt.datetime.now(dt.UTC).isoformat(),
+            "promised": sidecars.kept(told),
         }  # fmt: skip
-        s3.put_bytes(
-            self.services.s3,
-            bucket=self.archive_bucket,
-            key=layout.manifest_key(key),
-            body=json.dumps(manifest, indent=1).encode(),
-            content_type="application/json",
-        )
+        self._put_note(key, manifest)
         return key, copy
 
-    def _verify_archived(self, dump: Dump) -> Dump:
+    def _verify_archived(self, dump: Dump, feed: Feed) -> Dump:
         assert dump.archive_key is not None  # noqa: S101 - the caller looked
+        _refuse_pruned(dump)
         size, sha256 = s3.digest(self.services.s3, bucket=self.archive_bucket, key=dump.archive_key)
         outcome = checks.intact(listed=dump.size_bytes, archived=size, sha256=sha256, known_sha256=dump.sha256)
+        if outcome.passed and dump.loaded_key is None:
+            try:
+                self._note_promises(dump, arrival.promises(self.services.s3, inbox=dump.bucket, dump=dump, feed=feed))
+            except BadDump as error:
+                outcome = checks.not_intact(error.rule, str(error))
         with self.services.database() as connection:
             ledger.touch(connection, dump.dump_id, self.run_id)
             ledger.record_check(connection, dump.dump_id, outcome)
             if not outcome.passed:
                 ledger.settle(connection, dump.dump_id, DumpStatus.REFUSED, reason=outcome.summary)
             return ledger.get(connection, dump.dump_id)
+
+    def _note_promises(self, dump: Dump, told: Sequence[Promise]) -> None:
+        """Keep what sidecars promise that came, or were mended, after the dump was archived.
+
+        Raises:
+            BadDump: dump.checksum.
+        """
+        assert dump.archive_key is not None and dump.sha256 is not None  # noqa: S101, PT018 - it is archived
+        arrival.compare_bytes(told, dump.sha256)
+        if told and (note := self._note(dump)).get("promised") != sidecars.kept(told):
+            self._put_note(dump.archive_key, {**note, "promised": sidecars.kept(told)})
+
+    def _note(self, dump: Dump) -> dict[str, Any]:
+        """The note beside an archived dump."""
+        assert dump.archive_key is not None  # noqa: S101 - the caller looked
+        with s3.open_object(
+            self.services.s3, bucket=self.archive_bucket, key=layout.manifest_key(dump.archive_key)
+        ) as body:
+            note: dict[str, Any] = json.loads(body.read())
+        return note
+
+    def _put_note(self, archive_key: str, note: dict[str, Any]) -> None:
+        s3.put_bytes(
+            self.services.s3,
+            bucket=self.archive_bucket,
+            key=layout.manifest_key(archive_key),
+            body=json.dumps(note, indent=1).encode(),
+            content_type="application/json",
+        )
 
     # ------------------------------------------------------------------------------------------ validate
 
@@ -246,41 +292,68 @@ class Flow:
         with tempfile.TemporaryDirectory(prefix="claims-") as folder:
             rows_path, rejects_path = Path(folder) / "rows.parquet", Path(folder) / "rejects.parquet"
             try:
-                with s3.open_object(self.services.s3, bucket=self.archive_bucket, key=dump.archive_key) as body:
-                    result = frames.validate_dump(
-                        body,
-                        feed=feed,
-                        compression=_compression(dump.key),
-                        stamp=dump.stamp,
-                        delivery_day=dump.delivery_day,
-                        keys=self.services.keys,
-                        rows_path=rows_path,
-                        rejects_path=rejects_path,
-                        batch_bytes=self.services.settings.batch_bytes,
-                        progress=self.progress,
-                    )
+                result = self.read(dump, feed, rows_path, rejects_path)
             except BadDump as error:
                 outcome = checks.contract_refused(error.rule, str(error))
                 verdict = DumpVerdict.UNREADABLE if error.rule == "dump.unreadable" else None
                 return self._settle(dump, DumpStatus.REFUSED, verdict, str(error), outcome)
+            failpoints.reach("validate.written")
             if result.read == 0:
                 return self._settle(dump, DumpStatus.SKIPPED, DumpVerdict.EMPTY, "no rows")
-            key = layout.validated_key(
-                sender=dump.sender, dataset=feed.dataset, day=dump.delivery_day, dump_id=dump.dump_id
+            key = self.frames_prefix + layout.validated_key(
+                sender=dump.sender,
+                dataset=feed.dataset,
+                day=dump.delivery_day,
+                dump_id=dump.dump_id,
+                contract=feed.fingerprint,
             )
             for path in (rows_path, rejects_path):
                 s3.upload_file(self.services.s3, path, bucket=self.archive_bucket, key=f"{key}/{path.name}")
-        return self._validated(dump, feed, key, result)
+        failpoints.reach("validate.uploaded")
+        validated = self._validated(dump, feed, key, result)
+        failpoints.reach("validate.settled")
+        return validated
+
+    def read(self, dump: Dump, feed: Feed, rows_path: Path, rejects_path: Path) -> frames.Validation:
+        """Read an archived dump as its contract says into two local files; nothing is noted anywhere.
+
+        Raises:
+            BadDump: the contract refuses it.
+            Transient, ClaimsPipelineError: the archive failed, or no longer has it.
+        """
+        assert dump.archive_key is not None  # noqa: S101 - callers looked
+        _refuse_pruned(dump)
+        told = sidecars.unkept(self._note(dump).get("promised", ())) if feed.sidecars.manifest else ()
+        with s3.open_object(self.services.s3, bucket=self.archive_bucket, key=dump.archive_key) as body:
+            return frames.validate_dump(
+                body,
+                feed=feed,
+                compression=_compression(dump.key),
+                stamp=dump.stamp,
+                delivery_day=dump.delivery_day,
+                keys=self.services.keys,
+                rows_path=rows_path,
+                rejects_path=rejects_path,
+                batch_bytes=self.services.settings.batch_bytes,
+                progress=self.progress,
+                promises=told,
+            )
 
     def _validated(self, dump: Dump, feed: Feed, key: str, result: frames.Validation) -> Dump:
         now = Delivered(result.columns_seen, result.types)
         with self.services.database() as connection, connection.transaction():
+            if not ledger.is_still(connection, dump):
+                return ledger.get(connection, dump.dump_id)
             changes = compare(feed, now, reports.previous_delivery(connection, dump))
             drift = checks.contract(columns=len(now.columns), changes=changes)
             budget = checks.rejects_within_budget(
                 feed, read=result.read, rejects=result.rejects, rejected=result.quarantined
             )
-            for outcome in (drift, budget):
+            outcomes = [drift, budget]
+            if feed.snapshot:
+                past = reports.past_volumes(connection, dump)
+                outcomes.append(checks.snapshot_complete(feed.snapshot, read=result.read, past=past))
+            for outcome in outcomes:
                 ledger.record_check(connection, dump.dump_id, outcome)
             validation = {
                 "read": result.read, "filtered": result.filtered, "quarantined": result.quarantined,
@@ -289,13 +362,13 @@ class Flow:
             }  # fmt: skip
             ledger.touch(connection, dump.dump_id, self.run_id)
             ledger.validated(connection, dump, validated_key=key, contract=feed.fingerprint, validation=validation)
-            moved = any(change.moves for change in changes)
+            asks = outcomes if feed.drift == "hold" else outcomes[1:]  # other drift is told, and no reason to wait
+            doubts = [outcome.summary for outcome in asks if not outcome.passed]
             if changes and feed.drift == "freeze":
                 reason = f"the feed's columns are frozen: {drift.summary}"
                 ledger.settle(connection, dump.dump_id, DumpStatus.REFUSED, reason=reason)
-            elif dump.approved_by is None and (not budget.passed or (moved and feed.drift == "hold")):
-                what = budget.summary if not budget.passed else drift.summary
-                reason = f"{what}; waits for `claims-pipeline approve {dump.dump_id}` or `reject`"
+            elif doubts and dump.approved_by is None:
+                reason = _waits(dump, "; ".join(doubts))
                 ledger.settle(connection, dump.dump_id, DumpStatus.REFUSED, verdict=DumpVerdict.HELD, reason=reason)
             return ledger.get(connection, dump.dump_id)
 
@@ -306,33 +379,74 @@ class Flow:
         if dump.status is not DumpStatus.VALIDATED or dump.validation is None:
             return dump
         validation = dump.validation
-        keys = self.services.keys
-        children = [other for other in feeds_of(dump.sender) if is_child(other, of=feed)]
-
-        def seal(row_number: int, content: bytes) -> tuple[str, bytes]:
-            return seal_bytes(content, ring=keys.quarantine, context=f"{feed.name}:{row_number}")
-
         with tempfile.TemporaryDirectory(prefix="claims-") as folder:
             paths = [Path(folder) / name for name in ("rows.parquet", "rejects.parquet")]
             for path in paths:
                 key = f"{dump.validated_key}/{path.name}"
                 s3.download_file(self.services.s3, path, bucket=self.archive_bucket, key=key)
-            with self.services.database() as connection, connection.transaction():
-                done = load.load_dump(
-                    connection,
-                    feed,
-                    dump,
-                    rows=self._batches(paths[0]),
-                    rejects=self._batches(paths[1]),
-                    read=validation["read"],
-                    filtered=validation["filtered"],
-                    seal=seal,
-                    children=children,
-                    run_id=self.run_id,
-                )
-                return self._loaded(connection, dump, feed, done)
+            try:
+                with self.services.database() as connection, connection.transaction():
+                    now = ledger.get(connection, dump.dump_id)
+                    if now.status is not dump.status:  # another process has gone on with it
+                        return now
+                    done = load.load_dump(
+                        connection,
+                        feed,
+                        dump,
+                        rows=self._batches(paths[0]),
+                        rejects=self._batches(paths[1]),
+                        read=validation["read"],
+                        filtered=validation["filtered"],
+                        seal=self.sealer(feed),
+                        frames=self.frames_in_effect,
+                        children=children_of(feed),
+                        run_id=self.run_id,
+                    )
+                    return self._loaded(connection, dump, feed, done)
+            except TooManyDeletedError as error:
+                outcome = checks.deletions_within_budget(feed, deleted=error.deleted, stored=error.stored)
+                return self._hold(dump, outcome)
 
-    def _loaded(self, connection: psycopg.Connection, dump: Dump, feed: Feed, done: Loaded) -> Dump:
+    def sealer(self, feed: Feed) -> Seal:
+        """Seals rows that turn out to belong into quarantine when they meet the table."""
+        ring = self.services.keys.quarantine
+        return lambda row_number, content: seal_bytes(content, ring=ring, context=f"{feed.name}:{row_number}")
+
+    def frames_in_effect(self, feed: Feed, dump: Dump) -> Iterator[pyarrow.RecordBatch]:
+        """The validated rows of a dump that is in the table, as they were loaded.
+
+        Where their columns are no longer the contract's, or retention has taken them, they are made from the raw
+        archive again.
+
+        Raises:
+            ClaimsPipelineError: neither is there any more.
+        """
+        with tempfile.TemporaryDirectory(prefix="claims-") as folder:
+            path = Path(folder) / "rows.parquet"
+            if not self._fetch_frames(feed, dump, path):
+                if dump.archive_key is None or not s3.exists(
+                    self.services.s3, bucket=self.archive_bucket, key=dump.archive_key
+                ):
+                    raise ClaimsPipelineError(
+                        f"dump {dump.dump_id} ({feed.name}, {dump.delivery_day}) must be merged again after an earlier "
+                        "one, but neither its validated rows nor its raw bytes are in the archive: retention took them"
+                    )
+                self.read(dump, feed, path, Path(folder) / "rejects.parquet")
+            yield from self._batches(path)
+
+    def _fetch_frames(self, feed: Feed, dump: Dump, path: Path) -> bool:
+        if dump.loaded_key is None:
+            return False
+        key = f"{dump.loaded_key}/{path.name}"
+        if not s3.exists(self.services.s3, bucket=self.archive_bucket, key=key):
+            return False
+        s3.download_file(self.services.s3, path, bucket=self.archive_bucket, key=key)
+        return bool(pq.read_schema(path).equals(frames.rows_schema(feed)))
+
+    def _loaded(self, connection: psycopg.Connection, dump: Dump, feed: Feed, done: Loaded | None) -> Dump:
+        ledger.touch(connection, dump.dump_id, self.run_id)
+        if done is None:  # another dump stands for it
+            return ledger.get(connection, dump.dump_id)
         past = reports.past_volumes(connection, dump)
         for outcome in (
             checks.row_conservation(done.rows),
@@ -340,7 +454,6 @@ class Flow:
             checks.volume_in_range(read=done.rows.read, past=past, tolerance=feed.volume_tolerance),
         ):
             ledger.record_check(connection, dump.dump_id, outcome)
-        ledger.touch(connection, dump.dump_id, self.run_id)
         return ledger.get(connection, dump.dump_id)
 
     def _batches(self, path: Path) -> Iterator[pyarrow.RecordBatch]:
@@ -354,6 +467,9 @@ class Flow:
 
     # ------------------------------------------------------------------------------------------ common
 
+    def _hold(self, dump: Dump, outcome: CheckOutcome) -> Dump:
+        return self._settle(dump, DumpStatus.REFUSED, DumpVerdict.HELD, _waits(dump, outcome.summary), outcome)
+
     def _settle(
         self,
         dump: Dump,
@@ -363,6 +479,8 @@ class Flow:
         outcome: CheckOutcome | None = None,
     ) -> Dump:
         with self.services.database() as connection, connection.transaction():
+            if not ledger.is_still(connection, dump):
+                return ledger.get(connection, dump.dump_id)
             ledger.touch(connection, dump.dump_id, self.run_id)
             ledger.settle(connection, dump.dump_id, status, verdict=verdict, reason=reason)
             if outcome is not None:
@@ -370,11 +488,19 @@ class Flow:
             return ledger.get(connection, dump.dump_id)
 
 
+def _waits(dump: Dump, doubt: str) -> str:
+    return f"{doubt}; waits for `claims-pipeline approve {dump.dump_id}` or `reject`"
+
+
 def family(feed: Feed) -> list[Feed]:
     """The feed, and those whose tables its loads read or change: its parent, and sets that are replaced with it."""
     parent = feed.replaced_set.parent if feed.replaced_set else None
-    kin = [f for f in feeds_of(feed.sender.name) if f.dataset == parent or is_child(f, of=feed)]
-    return [feed, *kin]
+    return [feed, *(f for f in feeds_of(feed.sender.name) if f.dataset == parent), *children_of(feed)]
+
+
+def children_of(feed: Feed) -> list[Feed]:
+    """The feeds whose rows are replaced as sets with rows of this one."""
+    return [other for other in feeds_of(feed.sender.name) if is_child(other, of=feed)]
 
 
 def is_child(other: Feed, *, of: Feed) -> bool:
@@ -382,32 +508,9 @@ def is_child(other: Feed, *, of: Feed) -> bool:
     return other.replaced_set is not None and other.replaced_set.parent == of.dataset
 
 
-def _arrival(sender: Sender, feeds: Sequence[Feed], item: s3.ListedObject) -> Arrival:
-    named = names.understand(sender, feeds, item.key, item.last_modified)
-    return Arrival(
-        sender=sender.name,
-        dataset=named.feed.dataset if named.feed else None,
-        bucket=item.bucket,
-        key=item.key,
-        etag=item.etag,
-        size_bytes=item.size,
-        last_modified=item.last_modified,
-        delivery_day=named.delivery_day,
-        stamp=named.stamp,
-    )
-
-
-def _refuse_misdated(connection: psycopg.Connection, dump: Dump, sender: Sender) -> Dump | None:
-    """Refuse a dump whose name says a day that has no partition: before the sender's first, or in the future."""
-    today = dt.datetime.now(ZoneInfo(sender.timezone)).date()
-    if dump.delivery_day < sender.start:
-        reason = f"its delivery day is before {sender.start}, the sender's first (Sender.start)"
-    elif dump.delivery_day > today:
-        reason = f"its delivery day is in the future; `claims-pipeline retry {dump.dump_id}` takes it on that day"
-    else:
-        return None
-    ledger.settle(connection, dump.dump_id, DumpStatus.REFUSED, reason=reason)
-    return ledger.get(connection, dump.dump_id)
+def _refuse_pruned(dump: Dump) -> None:
+    if dump.raw_pruned_at is not None:
+        raise ClaimsPipelineError(f"dump {dump.dump_id} of {dump.feed}: {dump.pruned}")
 
 
 def _compression(key: str) -> Compression | None:
@@ -437,8 +540,8 @@ def catch_up(flow: Flow, sender: Sender, *, each: Callable[[Dump], None] | None 
     """
     feeds: dict[str | None, Feed] = {feed.dataset: feed for feed in feeds_of(sender.name)}
     flow.prepare([])
-    found = _patiently(flow.discover, sender)
-    _patiently(flow.keep_unknown, found.strange)
+    found = _patiently(flow.discover_twice, sender)
+    _patiently(flow.keep_unknown, found.unkept)
     done = list(found.strange)
     with flow.services.database() as connection:
         for dump in found.strange:  # no step takes them in hand, and the run's report is to name them

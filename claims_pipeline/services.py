@@ -6,10 +6,12 @@ with them; reading settings at import.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -84,7 +86,14 @@ class Services:
 
     @cached_property
     def s3(self) -> S3Client:
-        """The S3 client, made once."""
+        """The S3 client, made once; what it writes is encrypted as the settings ask."""
+        from claims_pipeline.landing.s3 import encrypt_writes  # with boto3: 0.3 s that most commands need not spend
+
+        client = self._make_s3()
+        encrypt_writes(client, self.settings.s3_encryption, self.settings.s3_kms_key_id)
+        return client
+
+    def _make_s3(self) -> S3Client:
         if self._s3_client is not None:
             return self._s3_client()
         if self.embedded_s3:
@@ -101,6 +110,20 @@ class Services:
             aws_secret_access_key=access.secret_access_key,
             config=Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=10, read_timeout=60),
         )
+
+    def postgres_program(self, name: str) -> Path:
+        """Where pg_dump or pg_restore is: in CLAIMS_PG_BIN, else on PATH, else the embedded server's own.
+
+        Raises:
+            SettingsError: CLAIMS_PG_BIN has no such program.
+        """
+        if self.settings.pg_bin is not None:
+            program = self.settings.pg_bin / name
+            if not program.is_file():
+                raise SettingsError(f"CLAIMS_PG_BIN has no {name}: set it to the folder of Postgres' client programs")
+            return program
+        found = None if self.embedded_database else shutil.which(name)
+        return Path(found) if found else local.postgres_program(name)
 
     @cached_property
     def keys(self) -> Keys:

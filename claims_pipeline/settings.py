@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -33,6 +34,21 @@ class Settings(BaseSettings):
     s3_secret_access_key: SecretStr | None = Field(None, description="Secret of the access key.")
     inbox_bucket: str = Field("claims-inbox", description="Bucket that senders write to; only read by us.")
     archive_bucket: str = Field("claims-archive", description="Bucket of the raw archive and the validated Parquet.")
+    s3_encryption: Literal["", "AES256", "aws:kms"] = Field(
+        "",
+        description="Server-side encryption asked for with every object written: AES256 or aws:kms. "
+        "Empty: the bucket's default.",
+    )
+    s3_kms_key_id: str | None = Field(None, description="KMS key for 'aws:kms'. Unset: the account's own for S3.")
+    backup_bucket: str | None = Field(
+        None, description="Bucket of the backups, below backups/. Unset: the archive bucket. Another account is safer."
+    )
+    backup_keep_days: int = Field(7, ge=1, description="Days of which the newest backup is kept.")
+    backup_keep_weeks: int = Field(5, ge=0, description="ISO weeks of which the newest backup is kept.")
+    backup_keep_months: int = Field(12, ge=0, description="Months of which the newest backup is kept.")
+    pg_bin: Path | None = Field(
+        None, description="Folder of pg_dump and pg_restore, not older than the server. Unset: PATH, else embedded."
+    )
     token_keys: SecretStr | None = Field(
         None,
         description="Keys of the tokens, 'v1:<base64 of 32 bytes>,v2:...'; the last is used for new tokens. "
@@ -40,6 +56,12 @@ class Settings(BaseSettings):
     )
     quarantine_keys: SecretStr | None = Field(
         None, description="Keys that seal quarantined rows (AES-256-GCM), in the same form as the token keys."
+    )
+    settle_seconds: float = Field(
+        5,
+        ge=0,
+        description="Seconds at least between the two looks that must see a dump the same before it is read. "
+        "0: one look is enough.",
     )
     batch_bytes: int = Field(8 << 20, ge=1 << 16, description="Bytes of CSV handled at once; bounds a run's memory.")
     max_attempts: int = Field(
@@ -58,6 +80,20 @@ class Settings(BaseSettings):
     datadog_statsd_host: str | None = Field(None, description="Host of the DogStatsD agent. Unset: no metrics.")
     datadog_statsd_port: int = Field(8125, description="UDP port of the DogStatsD agent.")
     datadog_env: str = Field("local", description="Value of the 'env' tag on every metric and event.")
+
+    prune: Literal["apply", "dry-run"] = Field(
+        "apply",
+        description="What the daily prune does: 'apply' deletes what `claims-pipeline prune` lists (leftovers, old "
+        "logs, objects past their contract's retention), 'dry-run' only lists it.",
+    )
+    dagster_run_days: int = Field(
+        90, ge=0, description="Days that Dagster's runs and their events are kept; 0 for ever. See docs/upkeep.md."
+    )
+    compute_log_days: int = Field(30, ge=0, description="Days that the output of Dagster's steps is kept; 0 for ever.")
+
+    rebuild_drill_bytes: int = Field(
+        1 << 30, ge=0, description="Bytes of raw dumps of a feed and its kin up to which the weekly drill rebuilds it."
+    )
 
     @property
     def run_locks(self) -> Path:

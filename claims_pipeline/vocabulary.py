@@ -51,7 +51,10 @@ class CheckName(StrEnum):
     ROW_CONSERVATION = "row_conservation"
     KEY_UNIQUE = "key_unique"
     VOLUME_IN_RANGE = "volume_in_range"
+    DELETIONS_WITHIN_BUDGET = "deletions_within_budget"
     FRESH = "fresh"
+    RESTORE_EQUALS_BACKUP = "restore_equals_backup"
+    REBUILD_EQUALS_TABLE = "rebuild_equals_table"
 
 
 @dataclass(frozen=True)

@@ -240,7 +240,7 @@ def configure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Confi
             monkeypatch.setenv(f"CLAIMS_{name.upper()}", str(value))
         get_settings.cache_clear()
 
-    configured(state_dir=tmp_path / "state")
+    configured(state_dir=tmp_path / "state", settle_seconds=0)
     yield configured
     get_settings.cache_clear()
 
@@ -421,11 +421,16 @@ def dagster_dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterDev
 
 
 @contextmanager
-def dagster_dev_in(state: Path) -> Iterator[DagsterDev]:
-    """`claims-pipeline dev` with this state folder, ready: the UI answers, sensors and schedules run."""
+def dagster_dev_in(state: Path, environment: Mapping[str, str] | None = None) -> Iterator[DagsterDev]:
+    """`claims-pipeline dev` with this state folder, ready: the UI answers, sensors and schedules run.
+
+    Args:
+        state: the state folder.
+        environment: settings besides, as CLAIMS_* variables.
+    """
     dev = None
     try:
-        dev = _started(state, ensure_up(state, durable=False))
+        dev = _started(state, ensure_up(state, durable=False), environment or {})
         dev.wait_for(dev.is_ready)
         yield dev
     finally:
@@ -434,7 +439,7 @@ def dagster_dev_in(state: Path) -> Iterator[DagsterDev]:
         reset(state)
 
 
-def _started(state: Path, parts: LocalServices) -> DagsterDev:
+def _started(state: Path, parts: LocalServices, settings: Mapping[str, str]) -> DagsterDev:
     foreign = ("CLAIMS_", "DAGSTER_", "AWS_")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
@@ -443,7 +448,7 @@ def _started(state: Path, parts: LocalServices) -> DagsterDev:
     with log.open("wb") as output:
         process = subprocess.Popen(
             [Path(sys.executable).parent / "claims-pipeline", "dev", "--port", str(port)],
-            env={**environment, "CLAIMS_STATE_DIR": str(state)},
+            env={**environment, **settings, "CLAIMS_STATE_DIR": str(state)},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,14 +122,17 @@ class Pipeline:
     def tables(self) -> dict[str, list[str]]:
         return {name: self.table(feed) for name, feed in FEEDS.items()}
 
-    def settle(self, decide: Callable[..., None], dump: Dump) -> None:
+    def settle(self, decide: Callable[..., object], dump: Dump) -> None:
         """Let a person decide about a dump."""
         with self.services.database() as connection:
             decide(connection, dump.dump_id, "ada")
 
 
 @contextmanager
-def pipeline_of(services: LocalServices, s3: S3Client, folder: Path) -> Iterator[Pipeline]:
+def pipeline_of(
+    services: LocalServices, s3: S3Client, folder: Path, *, feeds: Sequence[Feed] | None = None
+) -> Iterator[Pipeline]:
+    """Parts of a test's own, with the tables of these feeds, or of all."""
     with new_database(services) as url:
         name = url.rpartition("/")[2].replace("_", "-")
         settings = Settings(
@@ -138,13 +141,14 @@ def pipeline_of(services: LocalServices, s3: S3Client, folder: Path) -> Iterator
             s3_endpoint_url=services.s3.url,
             inbox_bucket=f"{name}-inbox",
             archive_bucket=f"{name}-archive",
+            settle_seconds=0,
             **KEYS,  # type: ignore[arg-type]
         )
         pipeline = Pipeline(Services(settings, lambda: s3), s3)
         for bucket in (settings.inbox_bucket, settings.archive_bucket):
             landing.ensure_bucket(s3, bucket)
         with pipeline.services.database() as connection:
-            migrate(connection, all_feeds())
+            migrate(connection, all_feeds() if feeds is None else feeds)
         yield pipeline
 
 

@@ -57,6 +57,11 @@ class Proxy:
         with self._lock:
             self._left = count
 
+    @property
+    def has_cut(self) -> bool:
+        """Whether the bytes of `cut_after` have passed, and connections are broken."""
+        return self._left == 0
+
     def refuse(self) -> None:
         """Break every connection, open or new, before a byte passes."""
         self._refusing = True

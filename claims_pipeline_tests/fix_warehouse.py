@@ -26,6 +26,7 @@ from claims_pipeline.feeds.contract import (
     ReplacedSet,
     Sender,
     SmallInt,
+    Snapshot,
     Text,
     column,
 )
@@ -37,7 +38,7 @@ from claims_pipeline.warehouse import ledger
 from claims_pipeline.warehouse.connection import connect
 from claims_pipeline.warehouse.ddl import history_of, table_of
 from claims_pipeline.warehouse.ledger import Arrival, Dump
-from claims_pipeline.warehouse.load import Loaded, Seal, load_dump
+from claims_pipeline.warehouse.load import Loaded, Seal, Undone, load_dump, undo_dump
 from claims_pipeline.warehouse.migrate import migrate
 
 Row = tuple[Any, ...]
@@ -74,6 +75,21 @@ class Visits(FeedModel):
     read_at: BigInt = column("When the sender read it: no part of the content", hashed=False)
 
 
+class Readings(FeedModel):
+    """One row per reading, with a version."""
+
+    reading_id: BigInt = column("Reading", key=True)
+    changed: BigInt = column("Version", required=True, nullable=False)
+    content: Text = column("Content")
+
+
+class Members(FeedModel):
+    """One row per member; every dump is the whole table."""
+
+    member_id: BigInt = column("Member", key=True)
+    content: Text = column("Content")
+
+
 def _feed(dataset: str, model: type[FeedModel], **facts: Any) -> Feed:
     return Feed(LAB, dataset, model, (rf"^{dataset}_(?P<stamp>\d{{8}}T\d{{6}}Z)\.csv$",), **facts)
 
@@ -85,7 +101,14 @@ FINDINGS = _feed(
     replaced_set=ReplacedSet(by="sample_id", parent="samples", parent_key="sample_id", count="findings"),
 )
 VISITS = _feed("visits", Visits)
-LAB_FEEDS = (SAMPLES, FINDINGS, VISITS)
+READINGS = _feed("readings", Readings, version="changed")
+MEMBERS = _feed("members", Members, snapshot=Snapshot(least_deleted=3))
+LAB_FEEDS = (SAMPLES, FINDINGS, VISITS, READINGS, MEMBERS)
+
+
+def children_of(feed: Feed) -> list[Feed]:
+    """The sets that are replaced with rows of a feed."""
+    return [f for f in LAB_FEEDS if f.replaced_set and f.replaced_set.parent == feed.dataset]
 
 
 def sample(key: int, version: int = 1, content: str = "a", **others: int | None) -> Row:
@@ -110,15 +133,17 @@ class Lab:
     connection: psycopg.Connection = field(repr=False)
     ring: KeyRing = field(default_factory=lambda: KeyRing.parse(make_key_ring()))
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    frames: dict[int, list[pyarrow.RecordBatch]] = field(default_factory=dict)
+    """Rows of dumps that were loaded, by dump number: what lies in S3 otherwise."""
 
-    def dump(self, feed: Feed, *, hour: int = 0) -> Dump:
-        """A new dump in the ledger, stamped so many hours after the first."""
+    def dump(self, feed: Feed, *, hour: int = 0, name: str | None = None) -> Dump:
+        """A new dump in the ledger, stamped so many hours after the first; under a name of its own, or a given one."""
         stamp, number = FIRST_STAMP + dt.timedelta(hours=hour), next(self._numbers)
         arrival = Arrival(
             sender=LAB.name,
             dataset=feed.dataset,
             bucket="inbox",
-            key=f"{LAB.prefix}{feed.dataset}_{number}.csv",
+            key=f"{LAB.prefix}{feed.dataset}_{name or number}.csv",
             etag=f"etag{number}",
             size_bytes=1,
             last_modified=stamp,
@@ -130,6 +155,10 @@ class Lab:
     def load(self, feed: Feed, dump: Dump, rows: Sequence[Row]) -> Loaded:
         """Load rows as a dump's content."""
         return self.load_batches(feed, dump, [batch_of(feed, rows)], read=len(rows))
+
+    def offer(self, feed: Feed, dump: Dump, rows: Sequence[Row]) -> Loaded | None:
+        """Load rows as a dump's content, unless another dump stands for it."""
+        return self._load(feed, dump, [batch_of(feed, rows)], read=len(rows))
 
     def load_batches(
         self,
@@ -144,19 +173,75 @@ class Lab:
         connection: psycopg.Connection | None = None,
     ) -> Loaded:
         """Load batches, with everything that a load takes."""
-        children = [f for f in LAB_FEEDS if f.replaced_set and f.replaced_set.parent == feed.dataset]
-        return load_dump(
+        loaded = self._load(
+            feed, dump, batches, read=read, filtered=filtered, rejects=rejects, seal=seal, connection=connection
+        )
+        assert loaded is not None
+        return loaded
+
+    def _load(
+        self,
+        feed: Feed,
+        dump: Dump,
+        batches: Iterable[pyarrow.RecordBatch],
+        *,
+        read: int,
+        filtered: int = 0,
+        rejects: Iterable[pyarrow.RecordBatch] = (),
+        seal: Seal | None = None,
+        connection: psycopg.Connection | None = None,
+    ) -> Loaded | None:
+        kept: list[pyarrow.RecordBatch] = []
+
+        def passing() -> Iterator[pyarrow.RecordBatch]:
+            for batch in batches:
+                kept.append(batch)
+                yield batch
+
+        loaded = load_dump(
             connection or self.connection,
             feed,
             dump,
-            rows=batches,
+            rows=passing(),
             rejects=rejects,
             read=read,
             filtered=filtered,
             seal=seal or self.sealer(feed),
-            children=children,
+            frames=self.frames_of,
+            children=children_of(feed),
             run_id="test",
         )
+        if loaded is not None:
+            self.frames[dump.dump_id] = kept
+        return loaded
+
+    def versions(self, feed: Feed) -> list[Row]:
+        """Every version of every row by delivery: content, its dump and place there, and what ended it."""
+        columns = sql.SQL(", ").join(sql.Identifier(c.name) for c in feed.stored)
+        query = sql.SQL(
+            "select {columns}, _dump_id, _row_number, null, null from {table} union all"
+            " select {columns}, _dump_id, _row_number, _superseded_dump, _operation from {history}"
+            " where _retracted_by is null"
+        ).format(columns=columns, table=table_of(feed), history=history_of(feed))
+        return sorted(self.connection.execute(query).fetchall(), key=repr)
+
+    def undo(self, feed: Feed, dump: Dump) -> Undone:
+        """Take a dump out."""
+        return undo_dump(
+            self.connection,
+            feed,
+            dump,
+            seal=self.sealer(feed),
+            frames=self.frames_of,
+            children=children_of(feed),
+            run_id="test",
+            reason="a test",
+        )
+
+    def frames_of(self, feed: Feed, dump: Dump) -> list[pyarrow.RecordBatch]:
+        """Rows of a dump that was loaded."""
+        assert dump.dataset == feed.dataset
+        return self.frames[dump.dump_id]
 
     def sealer(self, feed: Feed) -> Seal:
         """Seals as `flow` does."""
@@ -189,8 +274,9 @@ class Lab:
         return int(row[0])
 
     def empty(self) -> None:
-        """Forget all rows of all feeds; ledger and audit stay."""
+        """Forget all rows of all feeds; ledger and audit stay, and no dump is in effect."""
         with self.connection.transaction():
+            self.connection.execute("update ops.dump set in_effect = false where in_effect")
             for feed in LAB_FEEDS:
                 for table in (table_of(feed), history_of(feed)):
                     self.connection.execute(sql.SQL("delete from {}").format(table))
@@ -235,7 +321,7 @@ def lab(lab_url: str) -> Iterator[Lab]:
         lab.empty()
         with connection.transaction():
             connection.execute("set local session_replication_role = replica")  # the audit refuses to forget
-            connection.execute("truncate ops.dump, ops.load, ops.quarantine, ops.message")
+            connection.execute("truncate ops.dump, ops.load, ops.quarantine, ops.message cascade")
         yield lab
 
 

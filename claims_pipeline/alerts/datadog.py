@@ -29,14 +29,15 @@ class Metric:
 
     Attributes:
         name: its full name.
-        type: "count" (summed over time) or "distribution" (one value each time, percentiles by Datadog).
+        type: "count" (summed over time), "distribution" (one value each time, percentiles by Datadog) or "gauge" (the
+            latest value).
         unit: Datadog's name of the unit.
         tags: names of its tags, besides the constant ones.
         meaning: what one reads off it.
     """
 
     name: str
-    type: Literal["count", "distribution"]
+    type: Literal["count", "distribution", "gauge"]
     unit: str
     tags: tuple[str, ...]
     meaning: str
@@ -84,6 +85,25 @@ ISSUES = Metric(
 CHECKS_FAILED = Metric(
     "claims.checks.failed", "count", "check", ("sender", "dataset", "check"), "Asset checks that did not pass."
 )
+UPKEEP_FAILED = Metric(
+    "claims.upkeep.failed", "count", "task", ("task",), "Tasks of upkeep that failed, such as backup, restore_drill."
+)
+BACKUP_AGE = Metric(
+    "claims.backup.age",
+    "gauge",
+    "second",
+    (),
+    "Time since the last good backup was begun; since the database was set up, where there is none. Sent hourly.",
+)
+DRILL_AGE = Metric(
+    "claims.backup.drill.age",
+    "gauge",
+    "second",
+    (),
+    "Time since the last good restore drill; since the database was set up, where there is none. Sent hourly.",
+)
+BACKUP_BYTES = Metric("claims.backup.bytes", "gauge", "byte", (), "Compressed size of the last good backup.")
+BACKUP_DURATION = Metric("claims.backup.duration", "gauge", "second", (), "Time that the last good backup took.")
 
 METRICS = (
     RUNS,
@@ -96,6 +116,11 @@ METRICS = (
     REJECTS,
     ISSUES,
     CHECKS_FAILED,
+    UPKEEP_FAILED,
+    BACKUP_AGE,
+    DRILL_AGE,
+    BACKUP_BYTES,
+    BACKUP_DURATION,
 )
 
 
@@ -187,6 +212,38 @@ class DatadogSink:
             batch.add(DUMPS_MISSING, 1, **_feed_tags(feed))
         self._send(batch)
 
+    def upkeep_failed(self, *, task: str, title: str, text: str) -> None:
+        """Count a task of upkeep that failed, and send an event about it.
+
+        Args:
+            task: its asset's name.
+            title: the event's title.
+            text: the event's text.
+        """
+        batch = _Batch()
+        batch.add(UPKEEP_FAILED, 1, task=task)
+        batch.event = _Event(sender="upkeep", title=title, text=text, alert="error")
+        self._send(batch)
+
+    def backups(
+        self, *, backup_age: float, drill_age: float, backup_bytes: int | None, backup_seconds: float | None
+    ) -> None:
+        """Send how the backups stand.
+
+        Args:
+            backup_age: seconds since the last good backup.
+            drill_age: seconds since the last good drill.
+            backup_bytes: size of the last good backup; None where there is none.
+            backup_seconds: that it took; None where there is none.
+        """
+        batch = _Batch()
+        batch.add(BACKUP_AGE, backup_age)
+        batch.add(DRILL_AGE, drill_age)
+        if backup_bytes is not None and backup_seconds is not None:
+            batch.add(BACKUP_BYTES, backup_bytes)
+            batch.add(BACKUP_DURATION, backup_seconds)
+        self._send(batch)
+
     def _send(self, batch: _Batch) -> None:
         if self._client is None:
             return
@@ -196,7 +253,8 @@ class DatadogSink:
             for (metric, tags), total in batch.counts.items():
                 self._client.count(metric.name, total, tags=list(tags))
             for metric, tags, value in batch.values:
-                self._client.distribution(metric.name, value, tags=list(tags))
+                send = self._client.gauge if metric.type == "gauge" else self._client.distribution
+                send(metric.name, value, tags=list(tags))
             if batch.event is not None:
                 batch.event.send(self._client)
             self._client.flush()
@@ -222,7 +280,7 @@ class _Batch:
             msg = f"metric {metric.name} has the tags {metric.tags}, not {tuple(tags)}"
             raise ValueError(msg)
         named = tuple(f"{name}:{tags[name]}" for name in metric.tags)
-        if metric.type == "distribution":
+        if metric.type != "count":
             self.values.append((metric, named, value))
         elif value:
             self.counts[metric, named] += int(value)

@@ -120,22 +120,32 @@ def crash_message(
     )
 
 
-def missing_message(*, feeds: Sequence[str], day: dt.date, due: dt.datetime) -> Message:
-    """No dump of a delivery day arrived in time.
+def missing_message(
+    *, feeds: Sequence[str], day: dt.date, due: dt.datetime, waiting: Sequence[tuple[str, str]] = ()
+) -> Message:
+    """No dump of a delivery day arrived in time, or dumps wait for what their sender lays beside them.
 
     Args:
         feeds: the feeds without a dump ("sender/dataset").
         day: delivery day, in the sender's time zone.
         due: when the dumps were due; its own time zone is named in the message.
+        waiting: (key, why) of dumps that have arrived and are not read.
     """
+    held = blocks.bullets("Not read yet", [f"{code(key)}: {prose(why, 200)}" for key, why in waiting], most=MAX_LINES)
+    ask = "Ask the sender to lay down what is lacking: the dumps are then read by themselves." if waiting else ""
+    if not feeds:
+        return _message(
+            f":hourglass: {count(len(waiting), 'dump')} not read by {day.isoformat()}", held, step=ask, detail=""
+        )
     when = f"{due:%Y-%m-%d %H:%M} {due.tzname() or ''}".strip()
     return _message(
         f":hourglass: No dump for {day.isoformat()}: {count(len(feeds), 'feed')}",
         [
             blocks.paragraph(f"*{day.isoformat()}*: due by {prose(when, 60)}, not in the inbox."),
             *blocks.bullets("Feeds", [code(feed) for feed in feeds], most=MAX_LINES),
+            *held,
         ],
-        step="Ask the sender whether that day was delivered: a dump that comes late is loaded by itself.",
+        step=f"Ask the sender whether the day was delivered: a dump that comes late is loaded by itself. {ask}".strip(),
         detail=", ".join(code(feed, 60) for feed in feeds[:3]),
     )
 
@@ -162,6 +172,54 @@ def digest_message(*, day: dt.date, dumps: Sequence[DumpReport], missing: Sequen
         step=" ".join(filter(None, steps)) or "Nothing to do.",
         detail=listed(_row_verdicts(rows)),
     )
+
+
+def upkeep_message(*, task: str, error: str, run_id: str, run_url: str | None = None) -> Message:
+    """A task of upkeep failed: the backup, a drill.
+
+    Args:
+        task: its asset's name, such as "backup".
+        error: what was wrong, free of values.
+        run_id: Dagster's run id.
+        run_url: link to the run.
+    """
+    words, meaning, step = _UPKEEP.get(task, (one_line(task), "It will be tried again at its next time.", ""))
+    return _message(
+        f":x: Upkeep: {words} failed",
+        [blocks.paragraph(meaning), blocks.paragraph(f"*Error*\n{prose(error, 500) or 'none is known'}")],
+        step=step or "Open the run, remove the cause of the error, and launch it again.",
+        detail=prose(error, 120),
+        run_id=run_id,
+        url=run_url,
+    )
+
+
+_UPKEEP = {
+    "prune": (
+        "the prune",
+        "Nothing is lost: leftovers and old logs stay until it succeeds, and take up space.",
+        "Remove the cause and run `claims-pipeline prune`, which lists what would go; with `--apply` it deletes it.",
+    ),
+    "backup": (
+        "the backup",
+        "The tables are as they were; there is no new backup of them.",
+        "Remove the cause and run `claims-pipeline backup now`; `claims-pipeline backup list` shows which backups are.",
+    ),
+    "restore_drill": (
+        "the restore drill",
+        "The newest backup was not proven: it is missing, too old, cannot be restored, or holds other rows.",
+        "Run `claims-pipeline backup now` and then `claims-pipeline backup drill`. If that fails too, the backups "
+        "cannot be relied on: let nobody delete anything from the raw archive until the cause is found.",
+    ),
+    "rebuild_drill": (
+        "the rebuild drill",
+        "Tables made again from the raw archive are not the live ones, or could not be made.",
+        "Open the run: the check rebuild_equals_table names the tables and dumps. A dump in the rebuilt tables only "
+        "was refused or given up once (`claims-pipeline retry`); tables loaded under an earlier contract differ until "
+        "those days are processed again. Let nobody delete anything from archive or backups until the cause is found.",
+    ),
+}
+"""By task: what it is called, what its failing means, what to do."""
 
 
 def run_headline(report: RunReport, *, title: str | None = None) -> str:

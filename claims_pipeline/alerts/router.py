@@ -13,7 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from claims_pipeline.alerts.datadog import DatadogSink
-from claims_pipeline.alerts.messages import Message, crash_message, digest_message, missing_message, run_message
+from claims_pipeline.alerts.messages import (
+    Message,
+    crash_message,
+    digest_message,
+    missing_message,
+    run_message,
+    upkeep_message,
+)
 from claims_pipeline.alerts.once import say_once
 from claims_pipeline.alerts.slack import Posted, SlackSink
 from claims_pipeline.errors import safe_text
@@ -90,15 +97,17 @@ class Alerts:
             return self._tell(message, previous)
         return previous
 
-    def missing(self, *, feeds: Sequence[str], day: dt.date, due: dt.datetime) -> Posted | None:
-        """Tell that dumps of a delivery day did not arrive; see `missing_message`. Without feeds nothing is said."""
-        if not feeds:
+    def missing(
+        self, *, feeds: Sequence[str], day: dt.date, due: dt.datetime, waiting: Sequence[tuple[str, str]] = ()
+    ) -> Posted | None:
+        """Tell that dumps of a day did not arrive, or wait; see `missing_message`. Without any nothing is said."""
+        if not feeds and not waiting:
             return None
         with _harmless("the metrics of missing dumps"):
-            if self.datadog is not None:
+            if self.datadog is not None and feeds:
                 self.datadog.dumps_missing(feeds)
         with _harmless("the message of missing dumps"):
-            return self._tell(missing_message(feeds=feeds, day=day, due=due), None)
+            return self._tell(missing_message(feeds=feeds, day=day, due=due, waiting=waiting), None)
         return None
 
     def digest(self, *, day: dt.date, dumps: Sequence[DumpReport], missing: Sequence[str] = ()) -> Posted | None:
@@ -106,6 +115,32 @@ class Alerts:
         with _harmless("the digest"):
             return self._tell(digest_message(day=day, dumps=dumps, missing=missing), None)
         return None
+
+    def upkeep_failed(self, *, task: str, error: str, run_id: str, run_url: str | None = None) -> Posted | None:
+        """Tell that a task of upkeep failed; see `upkeep_message`. In quiet mode, too.
+
+        Returns:
+            The message; None where there is none.
+        """
+        with _harmless("the metrics of upkeep"):
+            if self.datadog is not None:
+                self.datadog.upkeep_failed(task=task, title=f"Upkeep: {task} failed", text=error)
+        with _harmless("the message of upkeep"):
+            return self._tell(upkeep_message(task=task, error=error, run_id=run_id, run_url=run_url), None)
+        return None
+
+    def backups(
+        self, *, backup_age: float, drill_age: float, backup_bytes: int | None, backup_seconds: float | None
+    ) -> None:
+        """Send how old the last good backup and drill are (seconds), and what the backup took (bytes, seconds)."""
+        with _harmless("the metrics of backups"):
+            if self.datadog is not None:
+                self.datadog.backups(
+                    backup_age=backup_age,
+                    drill_age=drill_age,
+                    backup_bytes=backup_bytes,
+                    backup_seconds=backup_seconds,
+                )
 
     def _tell(self, message: Message, previous: Posted | None) -> Posted | None:
         if self.slack is None:

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import time
 import uuid
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from claims_pipeline.cli import develop, feeds, local
-from claims_pipeline.cli.output import EXIT_ATTENTION, EXIT_ERROR, err, errors_in_one_line, out, print_json, table
+from claims_pipeline.cli import backup, develop, feeds, local, prune, quarantine, rebuild
+from claims_pipeline.cli.output import (
+    EXIT_ATTENTION,
+    EXIT_ERROR,
+    actor,
+    err,
+    errors_in_one_line,
+    out,
+    print_json,
+    table,
+)
 
 if TYPE_CHECKING:
     from claims_pipeline.feeds import Sender
     from claims_pipeline.services import Services
     from claims_pipeline.vocabulary import DumpReport, RunReport
+    from claims_pipeline.warehouse.ledger import Dump
 
 app = typer.Typer(
     name="claims-pipeline",
@@ -30,10 +38,15 @@ app = typer.Typer(
 )
 app.add_typer(local.app, name="local")
 app.add_typer(feeds.app, name="feeds")
+app.add_typer(backup.app, name="backup")
+app.add_typer(quarantine.app, name="quarantine")
 develop.add_to(app)
+prune.add_to(app)
+rebuild.add_to(app)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")]
 File = Annotated[str, typer.Argument(help="File name, whole key, or dump number.", show_default=False)]
+Reason = Annotated[str, typer.Option("--reason", help="Why, in a sentence; never a value of a record.")]
 SenderName = Annotated[
     str | None,
     typer.Option("--sender", help="Only this sender.", show_default="all"),
@@ -51,9 +64,10 @@ def catch_up(sender: SenderName = None, as_json: AsJson = False) -> None:
         from claims_pipeline import flow as flows
         from claims_pipeline.orchestration.resources import make_alerts
         from claims_pipeline.reporting import CLI_RUN, run_report
+        from claims_pipeline.warehouse import ledger
 
         services, begun = _services(), time.monotonic()
-        reports, unfinished = [], []
+        reports, unfinished, waiting = [], [], []
         with Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -82,6 +96,7 @@ def catch_up(sender: SenderName = None, as_json: AsJson = False) -> None:
                         dagster_url=services.settings.dagster_url,
                         seconds=round(time.monotonic() - begun, 3),
                     )
+                    waiting += ledger.waiting(connection, one.name)
                 if report.dumps:
                     make_alerts(services.settings).run_ended(report)
                 reports.append(report)
@@ -89,6 +104,7 @@ def catch_up(sender: SenderName = None, as_json: AsJson = False) -> None:
             print_json(reports)
         else:
             _print_reports(reports)
+            _print_waiting(waiting)
         for dump in unfinished:
             err.print(f"[red]Not finished:[/] {dump.key}: {dump.reason}", highlight=False)
         if unfinished:
@@ -106,7 +122,7 @@ def status(as_json: AsJson = False) -> None:
         from claims_pipeline import checks
         from claims_pipeline.feeds import all_feeds
         from claims_pipeline.flow import Flow
-        from claims_pipeline.warehouse import reports
+        from claims_pipeline.warehouse import ledger, reports
 
         services = _services()
         Flow(services, run_id="status").prepare()
@@ -114,6 +130,7 @@ def status(as_json: AsJson = False) -> None:
         with services.database() as connection:
             found = {line.feed: line for line in reports.feed_status(connection)}
             quarantined = dict(reports.quarantine_by_feed(connection))
+            waiting = ledger.waiting(connection)
         lines = []
         for feed in all_feeds():
             state = found.pop(feed.name, None) or reports.FeedStatus(feed.name, None, None, 0, 0, 0, 0)
@@ -148,6 +165,7 @@ def status(as_json: AsJson = False) -> None:
             for s in found.values()
         ]
         out.print(table("feeds", columns, rows))
+        _print_waiting(waiting)
 
 
 @app.command()
@@ -188,6 +206,8 @@ def explain(file: File, as_json: AsJson = False) -> None:
             )
             out.print(f"  arrived {dump.arrived_at:%Y-%m-%d %H:%M:%S}Z, SHA-256 {dump.sha256 or '-'}")
             out.print(f"  archived as {dump.archive_key or '-'}", highlight=False)
+            if dump.pruned:
+                out.print(f"  {dump.pruned}", highlight=False)
             if checks:
                 rows = [(c.name, "passed" if c.passed else f"[red]{c.severity}[/]", c.summary) for c in checks]
                 out.print(table("checks", ["check", "result", "figures"], rows))
@@ -207,15 +227,15 @@ def explain(file: File, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def approve(file: File) -> None:
-    """Release a held dump: the next run loads it, whatever its budget."""
-    _decide(file, "approve")
+def approve(file: File, reason: Reason) -> None:
+    """Release a held dump: the next run loads it, whatever its budget. Who and why are kept, in the archive too."""
+    _decide(file, "approve", reason)
 
 
 @app.command()
-def reject(file: File) -> None:
-    """Refuse a held dump for good."""
-    _decide(file, "reject")
+def reject(file: File, reason: Reason) -> None:
+    """Refuse a held dump for good. Who and why are kept, in the archive too."""
+    _decide(file, "reject", reason)
 
 
 @app.command()
@@ -264,14 +284,15 @@ def _senders(name: str | None) -> list[Sender]:
     return found
 
 
-def _decide(file: str, what: str) -> None:
+def _decide(file: str, what: Literal["approve", "reject", "retry"], reason: str = "") -> None:
     with errors_in_one_line():
+        from claims_pipeline import decisions
         from claims_pipeline.errors import ClaimsPipelineError
         from claims_pipeline.vocabulary import DumpStatus, DumpVerdict
         from claims_pipeline.warehouse import ledger
 
-        who = os.environ.get("CLAIMS_ACTOR") or getpass.getuser()
-        with _services().database() as connection:
+        services = _services()
+        with services.database() as connection:
             again = (DumpStatus.FAILED, DumpStatus.REFUSED)
             dumps = ledger.find(connection, file)
             wanted = [
@@ -287,17 +308,22 @@ def _decide(file: str, what: str) -> None:
                 )
             dump = wanted[0]
             if what == "retry":
+                if dump.raw_pruned_at is not None:
+                    raise ClaimsPipelineError(f"dump {dump.dump_id}: {dump.pruned}")
                 ledger.reopen(connection, dump.dump_id)
-            elif what == "approve":
-                ledger.approve(connection, dump.dump_id, who)
+                after = ledger.get(connection, dump.dump_id)
             else:
-                ledger.reject(connection, dump.dump_id, who)
-            after = ledger.get(connection, dump.dump_id)
+                after = decisions.decide(services, dump, what, by=actor(), reason=reason)
         out.print(f"dump {after.dump_id} {after.key}: {after.status} {after.reason}", highlight=False)
 
 
 def _numbers(dump: DumpReport, names: Sequence[str]) -> list[int]:
     return [dump.rows.as_dict()[name] for name in names]
+
+
+def _print_waiting(dumps: Sequence[Dump]) -> None:
+    for dump in dumps:
+        out.print(f"  [yellow]not read yet[/] {dump.key}: {dump.reason}", highlight=False)
 
 
 def _print_reports(reports: Sequence[RunReport]) -> None:

@@ -1,6 +1,7 @@
 """What commands print: tables for people, JSON for programs, and errors in one line.
 
-Belongs here: formatting that more than one command uses. No value of a record is ever printed.
+Belongs here: formatting that more than one command uses, and who sits at the terminal. No value of a record is ever
+printed, but by `quarantine show`.
 """
 
 from __future__ import annotations
@@ -8,7 +9,9 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import enum
+import getpass
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +35,11 @@ EXIT_ATTENTION = 1
 """Everything ran, but a dump was refused, held, failed or unknown, or a check failed."""
 EXIT_ERROR = 3
 """It could not run: settings, database or S3."""
+
+
+def actor() -> str:
+    """Who gives the command, for the audit: CLAIMS_ACTOR where programs or shared accounts set it, else the user."""
+    return os.environ.get("CLAIMS_ACTOR") or getpass.getuser()
 
 
 def to_json(value: object) -> object:

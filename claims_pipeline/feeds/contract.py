@@ -24,7 +24,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 import pandas as pd
@@ -57,6 +57,7 @@ from claims_pipeline.feeds.columns import (
     column,
     treatment_text,
 )
+from claims_pipeline.feeds.sidecars import CHECKSUM_SUFFIX, Manifest, Sidecars, Trailer
 
 __all__ = [
     "BiView",
@@ -79,13 +80,16 @@ __all__ = [
     "Integer",
     "JsonLines",
     "Keep",
+    "Manifest",
     "Money",
     "Parquet",
     "Pii",
     "Reduce",
     "Reduction",
     "ReplacedSet",
+    "Retention",
     "Sender",
+    "Sidecars",
     "SmallInt",
     "Snapshot",
     "StoredColumn",
@@ -94,6 +98,7 @@ __all__ = [
     "TextList",
     "Timestamp",
     "Token",
+    "Trailer",
     "Treatment",
     "column",
     "treatment_text",
@@ -129,7 +134,8 @@ class Sender:
         start: first delivery day that partitions know.
         calendar: when it delivers.
         owners: Dagster owners ("team:..." or an e-mail address).
-        ignore: regular expressions of keys that are no dumps and are passed over silently.
+        ignore: regular expressions of keys that are no dumps and are passed over silently: uploads under way, what
+            operating systems leave beside files, markers, folders, checksums. Declared sidecars need no mention.
         reporting_schema: schema of views under the names that the sender's readers know: each table with the file name
             and time stamp of its dump beside every row; None for none.
         smallest_cell: counts below it are hidden in views for BI (11: CMS; 6: New Zealand's MSD; feeds.md section 5).
@@ -142,7 +148,15 @@ class Sender:
     start: dt.date
     calendar: Calendar = Calendar()
     owners: tuple[str, ...] = ("team:data-engineering",)
-    ignore: tuple[str, ...] = (r"(^|/)in_progress/", r"\.tmp$", r"(^|/)\._", r"(^|/)_SUCCESS$", r"/$", r"\.sha256$")
+    ignore: tuple[str, ...] = (
+        r"(^|/)in_progress/",
+        r"(?i)\.(tmp|part|crdownload)$",
+        r"~$",
+        r"(^|/)\._",
+        r"(^|/)_SUCCESS$",
+        r"/$",
+        re.escape(CHECKSUM_SUFFIX) + "$",
+    )
     reporting_schema: str | None = None
     smallest_cell: int = 11
 
@@ -176,11 +190,13 @@ class Csv(TextFormat):
         delimiter: one character between fields.
         quote: one character around fields.
         escape: one character before a quote within a field; None where quotes are doubled.
+        trailer: the last row, where it counts and sums up the rows before it; None where all rows are data.
     """
 
     delimiter: str = ","
     quote: str = '"'
     escape: str | None = None
+    trailer: Trailer | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,6 +241,36 @@ class Budget:
     def allows(self, *, rejected: int, read: int) -> bool:
         """Whether so many rejects of so many rows are within the budget."""
         return rejected <= max(self.rows, self.share * read)
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How long what S3 holds of a dump is kept, in days after the dump was settled. Tables and ledger are not touched.
+
+    The defaults delete nothing that cannot be made again. Raw bytes are what a rebuild, a replay and an undo are made
+    from, and the laws ask for years (HIPAA 6, New Zealand 10): they go only where a contract says so. Frames can be
+    made from raw bytes at any time; after three months they are rarely asked for.
+
+    Attributes:
+        raw: the archived bytes; None for ever.
+        validated: the validated frames; None as long as the raw bytes. Never longer than those: frames are made again
+            from raw bytes, not the other way round.
+    """
+
+    raw: int | None = None
+    validated: int | None = 90
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a declaration that contradicts itself."""
+        if any(days is not None and days < 1 for days in (self.raw, self.validated)):
+            raise ValueError("a retention is at least one day")
+        if self.raw is not None and (self.validated or 0) > self.raw:
+            raise ValueError(f"validated frames cannot be kept {self.validated} days, longer than raw ({self.raw})")
+
+    @property
+    def frames(self) -> int | None:
+        """Days after which validated frames may go; None never."""
+        return self.raw if self.validated is None else self.validated
 
 
 @dataclass(frozen=True)
@@ -314,6 +360,7 @@ class Feed:
         document: a column of JSON documents that fills columns a dump lacks.
         budget: how many rejects a load may have.
         format: how the dumps are written.
+        sidecars: what lies beside them.
         names: how header names are matched: "exact", or "loose": ignoring case, blanks and underscores.
         drift: what unknown, missing or retyped columns do: "allow" loads and tells, "hold" asks a person, "freeze"
             refuses the dump.
@@ -321,6 +368,7 @@ class Feed:
         soft_delete: boolean column by which the sender marks a row as deleted; the row is kept.
         hidden_from_bi: boolean columns; rows where one is true are left out of views for BI, as are deleted ones.
         volume_tolerance: a dump may hold between 1/x and x times the median rows of its last dumps.
+        retention: how long raw bytes and validated frames are kept; no part of the fingerprint.
     """
 
     sender: Sender
@@ -335,12 +383,14 @@ class Feed:
     document: Document | None = None
     budget: Budget = Budget()
     format: Format = Csv()
+    sidecars: Sidecars = field(default_factory=Sidecars)
     names: Literal["exact", "loose"] = "exact"
     drift: Literal["allow", "hold", "freeze"] = "allow"
     bi: BiView | None = None
     soft_delete: str | None = None
     hidden_from_bi: tuple[str, ...] = ()
     volume_tolerance: float = 5.0
+    retention: Retention = Retention()
 
     def __post_init__(self) -> None:
         """Raise ValueError for a declaration that contradicts itself, at import, with the feed's name."""
@@ -424,6 +474,7 @@ class Feed:
             "refuse": list(self.refuse),
             "delivery": "snapshot" if self.snapshot else "delta",
             "format": f"{self.format}",
+            "sidecars": f"{self.sidecars}",
             "names": self.names,
             "drift": self.drift,
             "soft_delete": self.soft_delete,

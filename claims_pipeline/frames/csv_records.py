@@ -71,6 +71,34 @@ def last_end(text: bytes, quotes: Positions) -> int:
     return 0
 
 
+def line_ends(text: bytes) -> int:
+    """How many line ends are in a text; CR LF is one."""
+    ends = text.count(b"\n")
+    if b"\r" in text:
+        ends += text.count(b"\r") - text.count(b"\r\n")
+    return ends
+
+
+def lines_of_records(text: bytes, quotes: Positions) -> Positions:
+    """For each record that is not a blank line: how many line ends are before it.
+
+    Args:
+        text: bytes that begin with a record.
+        quotes: its structural quotes.
+    """
+    codes = np.frombuffer(text, np.uint8)
+    ends = np.flatnonzero((codes == 10) | (codes == 13))
+    after_cr = (codes[ends] == 10) & (ends > 0) & (codes[ends - 1] == 13)
+    last = np.ones(len(ends), np.bool_)  # of CR LF only the LF
+    last[:-1] = ~after_cr[1:]
+    ends, width = ends[last], 1 + after_cr[last]
+    between = np.searchsorted(quotes, ends) % 2 == 0  # and not inside a quoted value
+    starts = np.append(0, ends[between] + 1)
+    stops = np.append(ends[between] + 1 - width[between], len(text))
+    lines = np.append(0, np.flatnonzero(between) + 1)
+    return lines[starts < stops]
+
+
 def _one_by_one(text: bytes, quotes: Positions, before_value: bytes) -> Positions:
     structural: list[int] = []
     inside = False

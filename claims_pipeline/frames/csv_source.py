@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import functools
 import io
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -27,8 +28,9 @@ import pyarrow.csv
 
 from claims_pipeline.errors import BadDump
 from claims_pipeline.feeds.contract import Csv
-from claims_pipeline.frames.csv_records import first_end, last_end, structural_quotes
-from claims_pipeline.frames.raw import RaggedRow, RawBatch
+from claims_pipeline.feeds.sidecars import Promise, Trailer, total_of
+from claims_pipeline.frames.csv_records import first_end, last_end, line_ends, lines_of_records, structural_quotes
+from claims_pipeline.frames.raw import LineOf, RaggedRow, RawBatch
 from claims_pipeline.frames.stream import Compression, Stream
 from claims_pipeline.frames.text_stream import TextStream
 
@@ -42,9 +44,11 @@ class CsvSource:
     Attributes:
         header: delivered column names; empty when the dump is empty (no bytes, or blank lines only).
         types: none.
+        trailer: what the trailer row promises, of feeds that have one; known when all rows are read.
     """
 
     types: tuple[str, ...] = ()
+    trailer: Promise | None = None
 
     def __init__(
         self,
@@ -71,6 +75,7 @@ class CsvSource:
         self._dialect = dialect
         self._batch_bytes = batch_bytes
         self._held = b""
+        self._line = 1  # of the file, on which the text held begins
         self.header = self._read_header()
 
     def batches(self) -> Iterator[RawBatch]:
@@ -80,10 +85,13 @@ class CsvSource:
             BadDump: dump.unreadable.
         """
         first = 1
-        for records in self._records():
-            batch = self._parse(records, first)
-            first += len(batch.numbers) + len(batch.ragged)
-            yield batch
+        trailer = self._dialect.trailer
+        for records in self._without_trailer(trailer) if trailer else self._records():
+            if records.strip(b"\r\n"):
+                batch = self._parse(records, first)
+                first += len(batch.numbers) + len(batch.ragged)
+                yield batch
+            self._line += line_ends(records)
 
     def _records(self) -> Iterator[bytes]:
         """The bytes behind the header, cut between records."""
@@ -95,14 +103,43 @@ class CsvSource:
                     "dump.unreadable", f"a row is longer than {MAX_ROW} bytes: a quoted value is not closed, or no CSV"
                 )
             records, self._held = self._held[:end], self._held[end:]
-            if records.strip(b"\r\n"):
-                yield records
+            yield records
         if len(self._quotes(self._held)) % 2:
             raise BadDump(
                 "dump.unreadable", "the dump ends inside a quoted value: it was cut off, or a quote is missing"
             )
-        if self._held.strip(b"\r\n"):
-            yield self._held
+        yield self._held
+
+    def _without_trailer(self, trailer: Trailer) -> Iterator[bytes]:
+        """The records but for the last, which is the trailer row."""
+        last = b""
+        for records in self._records():
+            if records.strip(b"\r\n"):
+                yield last
+                last = records
+            else:
+                last += records
+        text = last.rstrip(b"\r\n")
+        start = last_end(text, self._quotes(text))
+        self.trailer = self._promise(text[start:], trailer)
+        yield text[:start]
+
+    def _promise(self, record: bytes, trailer: Trailer) -> Promise:
+        fields = self._fields(record)
+        if not fields or fields[0].strip() != trailer.mark:
+            raise BadDump("dump.unreadable", "the dump ends without its trailer row: it was cut off")
+        try:
+            rows = int(self._plain(fields[trailer.rows - 1]))
+            totals = {column: total_of(self._plain(fields[place - 1])) for column, place in trailer.totals}
+        except (ValueError, IndexError):
+            rows = -1
+        if rows < 0:  # not raised above: the cause would quote the row
+            raise BadDump("dump.unreadable", "the trailer row has not the form that the contract declares")
+        return Promise("the trailer row", rows=rows, totals=totals)
+
+    def _plain(self, text: str) -> str:
+        thousands, decimal = self._dialect.thousands, self._dialect.decimal
+        return (text.replace(thousands, "") if thousands else text).strip().replace(decimal, ".")
 
     def _parse(self, records: bytes, first: int) -> RawBatch:
         """Parse whole records, the first of which is row number `first`."""
@@ -144,29 +181,49 @@ class CsvSource:
         if ragged:
             numbers = np.delete(numbers, [row.number - first for row in ragged])
         columns = [_one_chunk(column) for column in table.columns]
-        return RawBatch(columns if is_utf8 else [_as_bytes(column) for column in columns], numbers, ragged)
+        if not is_utf8:
+            columns = [_as_bytes(column) for column in columns]
+        return RawBatch(columns, numbers, ragged, self._line_of(records, first, len(numbers) + len(ragged)))
+
+    def _line_of(self, records: bytes, first: int, rows: int) -> LineOf:
+        begins = self._line
+
+        @functools.cache
+        def lines() -> npt.NDArray[np.intp] | None:
+            found = lines_of_records(records, self._quotes(records))
+            return found if len(found) == rows else None  # rather no line than a wrong one
+
+        def line_of(number: int) -> int | None:
+            found = lines()
+            return None if found is None else begins + int(found[number - first])
+
+        return line_of
 
     def _quotes(self, text: bytes) -> npt.NDArray[np.intp]:
         return structural_quotes(text, quote=self._dialect.quote.encode(), delimiter=self._dialect.delimiter.encode())
 
     def _read_header(self) -> tuple[str, ...]:
         """Take the first record that is not a blank line off the stream."""
-        self._held = self._stream.read(1 << 16)
-        self._held = self._held.lstrip(b"\r\n")
+        text = self._stream.read(1 << 16)
+        self._held = text.lstrip(b"\r\n")
+        blank = text[: len(text) - len(self._held)]
         at_end = False
         while (end := first_end(self._held, self._quotes(self._held), at_end=at_end)) is None and not at_end:
             if len(self._held) > _MAX_HEADER:
                 raise BadDump("dump.unreadable", f"no header within the first {_MAX_HEADER} bytes: no CSV")
             part = self._stream.read(1 << 16)
-            self._held = (self._held + part).lstrip(b"\r\n")
+            text = self._held + part
+            self._held = text.lstrip(b"\r\n")
+            blank += text[: len(text) - len(self._held)]
             at_end = not part
         line, self._held = self._held[:end], self._held[len(self._held) if end is None else end :]
-        names = self._header_names(line)
+        self._line += line_ends(blank) + line_ends(line)
+        names = self._fields(line)
         if names is None:
             raise BadDump("dump.unreadable", "the header is no CSV record in UTF-8")
         return names
 
-    def _header_names(self, line: bytes) -> tuple[str, ...] | None:
+    def _fields(self, line: bytes) -> tuple[str, ...] | None:
         if not line:
             return ()
         try:

@@ -15,7 +15,7 @@ import functools
 import json
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -26,13 +26,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 
 from claims_pipeline.errors import BadDump
-from claims_pipeline.feeds.contract import Feed, Parquet, TextFormat
+from claims_pipeline.feeds.contract import Csv, Feed, Parquet, TextFormat
+from claims_pipeline.feeds.sidecars import Promise
 from claims_pipeline.frames.cast import ISO, cast_column
 from claims_pipeline.frames.derive import derive
 from claims_pipeline.frames.header import NOTHING, Layout, understand
 from claims_pipeline.frames.keys import KeyRing, Keys, seal
 from claims_pipeline.frames.masks import Mask
 from claims_pipeline.frames.physical import canonical_text, delivered_texts, unwrapped
+from claims_pipeline.frames.promises import Totals, compare
 from claims_pipeline.frames.raw import RawBatch, Source
 from claims_pipeline.frames.rowhash import HASH_BYTES, row_hashes
 from claims_pipeline.frames.source import opened
@@ -46,6 +48,7 @@ ROW_HASH = "_row_hash"
 REJECTS_SCHEMA = pa.schema(
     [
         ("row_number", pa.int64()),
+        ("line", pa.int64()),
         ("columns", pa.list_(pa.string())),
         ("rules", pa.list_(pa.string())),
         ("key_version", pa.string()),
@@ -102,6 +105,7 @@ def validate_dump(
     rejects_path: Path,
     batch_bytes: int = 8 << 20,
     progress: Callable[[int], None] | None = None,
+    promises: Sequence[Promise] = (),
 ) -> Validation:
     """Read a dump and write its rows as Parquet: those that keep the contract, treated; the others, sealed.
 
@@ -116,20 +120,21 @@ def validate_dump(
         delivery_day: partition; the day on which ages are taken.
         keys: rings for tokens and for the seal.
         rows_path: written as Parquet, see `rows_schema`. `_row_number` counts the data rows of the dump from 1.
-        rejects_path: written as Parquet: row_number, columns and rules broken (distinct), key_version, and the whole
-            row as delivered as JSON, sealed under "sender/dataset:row_number": {column: text or null}, or
-            {"_line": text} for a ragged row. Bytes that are no UTF-8 are lone surrogates (Python's surrogateescape);
-            values that are no text are in their canonical text (`physical`). Of two delivered columns with one name
-            the second is "<name>#<place>".
+        rejects_path: written as Parquet: row_number, line (of the file, from 1, on which the row begins; NULL where the
+            format has no lines), columns and rules broken (distinct), key_version, and the whole row as delivered as
+            JSON, sealed under "sender/dataset:row_number": {column: text or null}, or {"_line": text} for a ragged
+            row. Bytes that are no UTF-8 are lone surrogates (Python's surrogateescape); values that are no text are in
+            their canonical text (`physical`). Of two delivered columns with one name the second is "<name>#<place>".
         batch_bytes: bytes of data handled at once.
         progress: told the number of rows read so far, after each batch.
+        promises: what the sender says of the dump beside it; a trailer row adds its own.
 
     Returns:
         The counts. An empty dump (no bytes, or no row) gives read=0 and two valid files without rows.
 
     Raises:
-        BadDump: dump.unreadable, contract.missing_column, contract.refused_column or contract.duplicate_column. Both
-            files are removed.
+        BadDump: dump.unreadable, contract.missing_column, contract.refused_column, contract.duplicate_column,
+            dump.row_count or dump.control_total. Both files are removed.
         ValueError: `stamp` is naive.
     """
     if stamp.tzinfo is None:
@@ -139,7 +144,7 @@ def validate_dump(
         opened(source, written=feed.format, compression=compression, batch_bytes=batch_bytes) as rows,
         _Pass(feed, keys, stamp, delivery_day, rows_path, rejects_path) as work,
     ):
-        return work.run(rows, progress)
+        return work.run(rows, promises, progress)
 
 
 @contextlib.contextmanager
@@ -185,17 +190,21 @@ class _Pass:
         self._rows.close()
         self._rejects.close()
 
-    def run(self, source: Source, progress: Callable[[int], None] | None) -> Validation:
-        layout = NOTHING
+    def run(self, source: Source, promises: Sequence[Promise], progress: Callable[[int], None] | None) -> Validation:
+        layout, totals = NOTHING, Totals((), {}, self._written)
         if source.header:
             layout = understand(source.header, self._feed, may_repeat=isinstance(self._feed.format, Parquet))
             rules = Rules(self._feed, read={*layout.positions, *layout.absent}, absent=layout.absent, stamp=self._stamp)
+            totals = self._totals(source, promises, layout)
             self._clock.lap("parse")
             for batch in source.batches():
                 self._clock.lap("parse")
+                totals.add(batch)
                 self._take(batch, layout, rules)
                 if progress is not None:
                     progress(self._counts["read"])
+        told = [*promises, source.trailer] if source.trailer else promises
+        compare(told, totals, feed=self._feed.name, read=self._counts["read"], ragged=self._counts["ragged"])
         return Validation(
             read=self._counts["read"],
             kept=self._counts["kept"],
@@ -208,6 +217,14 @@ class _Pass:
             stages=dict(self._clock.seconds),
             types={name: source.types[place] for name, place in layout.places.items()} if source.types else {},
         )
+
+    def _totals(self, source: Source, promises: Sequence[Promise], layout: Layout) -> Totals:
+        """Sums of the columns that have a control total; a name means the delivered column before the contract's."""
+        wanted = {column for promise in promises for column in promise.totals}
+        if isinstance(self._feed.format, Csv) and self._feed.format.trailer:
+            wanted |= {column for column, _ in self._feed.format.trailer.totals}
+        delivered = {name: place for place, name in reversed(list(enumerate(source.header)))}
+        return Totals(wanted, {**layout.places, **delivered}, self._written)
 
     def _take(self, batch: RawBatch, layout: Layout, rules: Rules) -> None:
         """Split one batch into kept, filtered and quarantined rows, and write them."""
@@ -245,6 +262,7 @@ class _Pass:
             if count := int((issue.rows & kept).sum()):
                 self._issues[issue.rule] += count
         self._counts["read"] += rows + len(batch.ragged)
+        self._counts["ragged"] += len(batch.ragged)
         self._counts["kept"] += int(kept.sum())
         self._counts["filtered"] += int(filtered.sum())
         self._counts["quarantined"] += int(rejected.sum()) + len(batch.ragged)
@@ -326,7 +344,7 @@ class _Pass:
                 self._rejected[fault.rule] += count
         for row in batch.ragged:
             self._rejected["row.ragged"] += 1
-            self._rejects.add(row.number, [], ["row.ragged"], {"_line": row.line})
+            self._rejects.add(row.number, batch.line_of(row.number), [], ["row.ragged"], {"_line": row.line})
         places = np.flatnonzero(rejected)
         if len(places):
             by_row: defaultdict[int, list[Broken]] = defaultdict(list)
@@ -336,8 +354,10 @@ class _Pass:
             names = _distinct(layout.delivered)
             cells = [delivered_texts(column.take(pa.array(places))) for column in batch.columns]
             for place, values in zip(places.tolist(), zip(*cells, strict=True), strict=True):
+                number = int(batch.numbers[place])
                 self._rejects.add(
-                    int(batch.numbers[place]),
+                    number,
+                    batch.line_of(number),
                     list(dict.fromkeys(b.column for b in by_row[place] if b.column)),
                     list(dict.fromkeys(b.rule for b in by_row[place])),
                     dict(zip(names, values, strict=True)),
@@ -354,10 +374,19 @@ class _RejectsWriter:
         self._ring = ring
         self._pending: list[dict[str, object]] = []
 
-    def add(self, number: int, columns: list[str], rules: list[str], row: dict[str, str | None]) -> None:
+    def add(
+        self, number: int, line: int | None, columns: list[str], rules: list[str], row: dict[str, str | None]
+    ) -> None:
         version, sealed = seal(json.dumps(row).encode(), ring=self._ring, context=f"{self._feed}:{number}")
         self._pending.append(
-            {"row_number": number, "columns": columns, "rules": rules, "key_version": version, "sealed": sealed}
+            {
+                "row_number": number,
+                "line": line,
+                "columns": columns,
+                "rules": rules,
+                "key_version": version,
+                "sealed": sealed,
+            }
         )
 
     def flush(self) -> None:

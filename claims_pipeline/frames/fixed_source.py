@@ -12,10 +12,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from claims_pipeline.feeds.contract import FixedWidth
+from claims_pipeline.feeds.sidecars import Promise
 from claims_pipeline.frames.physical import as_array
 from claims_pipeline.frames.raw import RaggedRow, RawBatch
 from claims_pipeline.frames.stream import Stream
-from claims_pipeline.frames.text_stream import TextStream, lines_of
+from claims_pipeline.frames.text_stream import Line, TextStream, lines_of
 
 
 class FixedSource:
@@ -24,9 +25,11 @@ class FixedSource:
     Attributes:
         header: the declared fields; empty when the dump has no row.
         types: none.
+        trailer: none.
     """
 
     types: tuple[str, ...] = ()
+    trailer: Promise | None = None
 
     def __init__(self, stream: Stream, *, written: FixedWidth, batch_bytes: int) -> None:
         """Read the first lines.
@@ -57,7 +60,8 @@ class FixedSource:
         nulls = {"", *self._written.nulls}
         first = 1
         for lines in itertools.chain([self._first] if self._first else [], self._lines):
-            rows = [(number, line.rstrip()) for number, line in enumerate(lines, first)]
+            rows = [(number, line.rstrip()) for number, (_, line) in enumerate(lines, first)]
+            places_in_file = {number: place for number, (place, _) in enumerate(lines, first)}
             first += len(lines)
             ragged = [RaggedRow(number, line) for number, line in rows if len(line) > ends[-1]]
             whole = [(number, line) for number, line in rows if len(line) <= ends[-1]]
@@ -65,10 +69,11 @@ class FixedSource:
                 as_array([None if (text := line[start:end].strip()) in nulls else text for _, line in whole])
                 for start, end in places
             ]
-            yield RawBatch(columns, np.array([number for number, _ in whole], np.int64), ragged)
+            numbers = np.array([number for number, _ in whole], np.int64)
+            yield RawBatch(columns, numbers, ragged, places_in_file.get)
 
 
-def _without(batches: Iterator[list[str]], header_lines: int) -> Iterator[list[str]]:
+def _without(batches: Iterator[list[Line]], header_lines: int) -> Iterator[list[Line]]:
     for lines in batches:
         rows = lines[header_lines:]
         header_lines = max(0, header_lines - len(lines))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from claims_pipeline.errors import BadDump
 from claims_pipeline.feeds.contract import Column, Drop, Feed
 
-_SHOWABLE = re.compile(r"[A-Za-z][A-Za-z0-9_ ]{0,62}")
+SHOWABLE = re.compile(r"[A-Za-z][A-Za-z0-9_ ]{0,62}")
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,10 @@ def understand(delivered: tuple[str, ...], feed: Feed, *, may_repeat: bool = Fal
     Raises:
         BadDump: contract.refused_column, contract.missing_column or contract.duplicate_column.
     """
-    places = _places(delivered, feed)
+    places = places_of(delivered, feed)
     missing = [c.name for c in feed.columns if c.facts.required and not places[c.name]]
     shown = tuple(
-        name if not missing and _SHOWABLE.fullmatch(name) else f"(column {i})" for i, name in enumerate(delivered, 1)
+        name if not missing and SHOWABLE.fullmatch(name) else f"(column {i})" for i, name in enumerate(delivered, 1)
     )
     _refuse_ciphertext(delivered, shown, feed)
     if missing:
@@ -90,7 +90,7 @@ def understand(delivered: tuple[str, ...], feed: Feed, *, may_repeat: bool = Fal
     )
 
 
-def _places(delivered: tuple[str, ...], feed: Feed) -> dict[str, list[int]]:
+def places_of(delivered: tuple[str, ...], feed: Feed) -> dict[str, list[int]]:
     """Where each contract column was delivered. An exact name goes before a loose one."""
     exact = {name: c.name for c in feed.columns for name in (*c.facts.aliases, c.name)}
     loose = {_loosely(name): column for name, column in exact.items()} if feed.names == "loose" else {}

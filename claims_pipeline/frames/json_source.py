@@ -16,10 +16,11 @@ from decimal import Decimal, InvalidOperation
 import numpy as np
 
 from claims_pipeline.errors import BadDump
+from claims_pipeline.feeds.sidecars import Promise
 from claims_pipeline.frames.physical import as_array
 from claims_pipeline.frames.raw import RaggedRow, RawBatch
 from claims_pipeline.frames.stream import Watched
-from claims_pipeline.frames.text_stream import TextStream, lines_of
+from claims_pipeline.frames.text_stream import Line, TextStream, lines_of
 
 MAX_KEYS = 2000  # more is no table: keys are data then
 _PLAIN_DIGITS = 40  # numbers of more digits stay as they are written; no column holds them
@@ -31,9 +32,11 @@ class JsonSource:
     Attributes:
         header: all keys, in the order of their first occurrence; empty when there is no line.
         types: none.
+        trailer: none.
     """
 
     types: tuple[str, ...] = ()
+    trailer: Promise | None = None
 
     def __init__(self, file: Watched, *, batch_bytes: int) -> None:
         """Read the keys.
@@ -51,7 +54,7 @@ class JsonSource:
         some = False
         for lines in self._lines():
             some = True
-            for line in lines:
+            for _, line in lines:
                 keys.update(dict.fromkeys(_object(line) or ()))
             if len(keys) > MAX_KEYS:
                 raise BadDump("dump.unreadable", f"the lines have more than {MAX_KEYS} different keys")
@@ -70,7 +73,9 @@ class JsonSource:
             rows: list[dict[str, object]] = []
             numbers: list[int] = []
             ragged: list[RaggedRow] = []
-            for number, line in enumerate(lines, first):
+            places: dict[int, int] = {}
+            for number, (place, line) in enumerate(lines, first):
+                places[number] = place
                 row = _object(line)
                 if row is None:
                     ragged.append(RaggedRow(number, line))
@@ -79,9 +84,9 @@ class JsonSource:
                     numbers.append(number)
             first += len(lines)
             columns = [as_array([_text(row.get(key)) for row in rows]) for key in self.header]
-            yield RawBatch(columns, np.array(numbers, np.int64), ragged)
+            yield RawBatch(columns, np.array(numbers, np.int64), ragged, places.get)
 
-    def _lines(self) -> Iterator[list[str]]:
+    def _lines(self) -> Iterator[list[Line]]:
         """All lines that are not blank, some at a time."""
         self._file.seek(0)
         return lines_of(TextStream(self._file), self._batch_bytes)

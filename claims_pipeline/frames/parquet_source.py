@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from claims_pipeline.errors import BadDump
+from claims_pipeline.feeds.sidecars import Promise
 from claims_pipeline.frames.physical import type_name
 from claims_pipeline.frames.raw import RawBatch
 from claims_pipeline.frames.stream import BOMB_BYTES, BOMB_RATIO, Watched
@@ -32,7 +33,10 @@ class ParquetSource:
     Attributes:
         header: column names in order, which may repeat; empty when the dump has no bytes.
         types: the file's type of each.
+        trailer: none.
     """
+
+    trailer: Promise | None = None
 
     def __init__(self, file: Watched, *, batch_bytes: int) -> None:
         """Read the footer.

@@ -104,26 +104,32 @@ class TextStream:
         return self._escapes.sub(lambda found: self._quote * 2 if found[1] == self._quote else found[1], text)
 
 
-def lines_of(stream: TextStream, batch_bytes: int) -> Iterator[list[str]]:
-    """All lines that are not blank, without their ends, some at a time; bytes that are no UTF-8 are lone surrogates.
+Line = tuple[int, str]
+"""A line with its place in the file, from 1, and without its end."""
+
+
+def lines_of(stream: TextStream, batch_bytes: int) -> Iterator[list[Line]]:
+    """All lines that are not blank, some at a time; bytes that are no UTF-8 are lone surrogates.
 
     Raises:
         BadDump: dump.unreadable: a line is longer than `MAX_LINE`.
     """
     held = b""
+    number = 1
     while part := stream.read(batch_bytes):
         whole, end, rest = part.rpartition(b"\n")
         held += whole + end if end else part
         if len(held) > MAX_LINE + batch_bytes:
             raise BadDump("dump.unreadable", f"a line is longer than {MAX_LINE} bytes")
         if end:
-            if lines := _split(held):
+            if lines := _split(held, number):
                 yield lines
+            number += held.count(b"\n")
             held = rest
-    if lines := _split(held):
+    if lines := _split(held, number):
         yield lines
 
 
-def _split(text: bytes) -> list[str]:
+def _split(text: bytes, first: int) -> list[Line]:
     lines = text.decode("utf-8", "surrogateescape").split("\n")
-    return [line for line in lines if line and not line.isspace()]
+    return [(number, line) for number, line in enumerate(lines, first) if line and not line.isspace()]

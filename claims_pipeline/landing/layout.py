@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
+
+_NOTE = re.compile(r"\.(manifest|pruned|decision\.\d+)\.json$")
+_DUMP = re.compile(r"(?:raw|validated)/[^/]+/[^/]+/year=\d{4}/month=\d\d/day=\d\d/dump=(\d+)/")
 
 
 def raw_key(*, sender: str, dataset: str, day: dt.date, dump_id: int, inbox_key: str) -> str:
@@ -10,14 +14,56 @@ def raw_key(*, sender: str, dataset: str, day: dt.date, dump_id: int, inbox_key:
     return f"raw/{_partition(sender, dataset, day)}/dump={dump_id}/{inbox_key.rpartition('/')[2]}"
 
 
+REBUILD = "rebuild/"
+"""Where the validated frames of rebuilds lie until they end."""
+
+
+def raw_prefix(sender: str, dataset: str) -> str:
+    """What the keys of a feed's raw dumps begin with."""
+    return f"raw/{sender}/{dataset}/"
+
+
 def manifest_key(archive_key: str) -> str:
     """Key of the note beside a raw dump that says where it came from, for when there is no database to ask."""
     return f"{archive_key}.manifest.json"
 
 
-def validated_key(*, sender: str, dataset: str, day: dt.date, dump_id: int) -> str:
-    """Folder of a dump's validated frames: `rows.parquet` and `rejects.parquet`."""
-    return f"validated/{_partition(sender, dataset, day)}/dump={dump_id}"
+def decision_prefix(archive_key: str) -> str:
+    """What the keys of all notes about decisions on a raw dump begin with."""
+    return f"{archive_key}.decision."
+
+
+def decision_key(archive_key: str, number: int) -> str:
+    """Key of the note about a person's decision on a raw dump; `number` counts its decisions from 1."""
+    return f"{decision_prefix(archive_key)}{number}.json"
+
+
+def pruned_key(archive_key: str) -> str:
+    """Key of the note that a raw dump's bytes were deleted by retention; a rebuild has no other way to know."""
+    return f"{archive_key}.pruned.json"
+
+
+def noted(key: str) -> str:
+    """The raw dump's key that a note's key is about; the key itself where it is no note's."""
+    return _NOTE.sub("", key)
+
+
+def dump_folder(key: str) -> tuple[int, str] | None:
+    """Of a key in the raw archive or of validated frames: its dump's number, and the folder of all that is the dump's.
+
+    Returns:
+        None for a key that this module has not made.
+    """
+    found = _DUMP.match(f"{key}/")
+    return (int(found[1]), found[0]) if found else None
+
+
+def validated_key(*, sender: str, dataset: str, day: dt.date, dump_id: int, contract: str) -> str:
+    """Folder of a dump's validated frames: `rows.parquet` and `rejects.parquet`.
+
+    The contract's fingerprint is part of it: frames in effect stay when the dump is validated by another contract.
+    """
+    return f"validated/{_partition(sender, dataset, day)}/dump={dump_id}/{contract[:12]}"
 
 
 def _partition(sender: str, dataset: str, day: dt.date) -> str:

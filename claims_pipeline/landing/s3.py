@@ -9,11 +9,11 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import (
@@ -65,6 +65,34 @@ class ArchivedObject:
     size: int
     etag: str
     version_id: str | None
+
+
+_WRITES = ("PutObject", "CreateMultipartUpload", "CopyObject")
+
+
+def encrypt_writes(client: S3Client, algorithm: str, kms_key_id: str | None = None) -> None:
+    """Make a client ask for server-side encryption with every object that it writes, whoever calls it. Idempotent.
+
+    S3 itself checks what it is sent: boto3 adds a CRC to every object and part, unless a client was told not to, as
+    that of the embedded endpoint is (rclone takes checksums and encryption headers, and heeds neither).
+
+    Args:
+        client: changed in place.
+        algorithm: "AES256", "aws:kms", or "" for what the bucket has as its default.
+        kms_key_id: key for "aws:kms"; None is the account's own.
+    """
+    asked = {"ServerSideEncryption": algorithm} if algorithm else {}
+    if algorithm == "aws:kms" and kms_key_id:
+        asked["SSEKMSKeyId"] = kms_key_id
+
+    def ask(params: dict[str, Any], **_: object) -> None:
+        params.update(asked)
+
+    for operation in _WRITES:
+        event, name = f"provide-client-params.s3.{operation}", f"claims-encryption-{operation}"
+        client.meta.events.unregister(event, unique_id=name)
+        if asked:
+            client.meta.events.register(event, ask, unique_id=name)
 
 
 @contextmanager
@@ -122,6 +150,22 @@ def head(client: S3Client, *, bucket: str, key: str) -> ListedObject:
     return ListedObject(bucket, key, found["ETag"].strip('"'), found["ContentLength"], moment)
 
 
+def exists(client: S3Client, *, bucket: str, key: str) -> bool:
+    """Whether there is such an object.
+
+    Raises:
+        Transient, ClaimsPipelineError: see `s3_errors`.
+    """
+    with s3_errors(f"looking for s3://{bucket}/{key}"):
+        try:
+            client.head_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404:
+                return False
+            raise
+    return True
+
+
 def archive_object(client: S3Client, *, source: ListedObject, to_bucket: str, to_key: str) -> ArchivedObject:
     """Copy an object byte for byte into the archive, reading it once, in flat memory, with its SHA-256.
 
@@ -132,19 +176,19 @@ def archive_object(client: S3Client, *, source: ListedObject, to_bucket: str, to
     name = f"s3://{source.bucket}/{source.key}"
     with s3_errors(f"copying {name} to s3://{to_bucket}/{to_key}"):
         response = client.get_object(Bucket=source.bucket, Key=source.key)
+        etag, expected = response["ETag"].strip('"'), response["ContentLength"]
+        if (etag, expected) != (source.etag, source.size):  # before a byte of it could replace an earlier copy
+            raise BadDump(
+                "dump.changed",
+                f"{name} was overwritten between listing and reading; it is read when it is listed again",
+            )
         reader = _HashingReader(response["Body"])
         client.upload_fileobj(cast("IO[bytes]", reader), to_bucket, to_key, Config=_TRANSFER)
-        expected = response["ContentLength"]
         if reader.size != expected:
             raise Transient(f"{name} broke off after {reader.size} of {expected} bytes")
         stored = client.head_object(Bucket=to_bucket, Key=to_key)["ContentLength"]
         if stored != reader.size:
             raise Transient(f"the archive holds {stored} bytes of {name}, {reader.size} were sent")
-    etag = response["ETag"].strip('"')
-    if (etag, reader.size) != (source.etag, source.size):
-        raise BadDump(
-            "dump.changed", f"{name} was overwritten between listing and reading; it is read when it is listed again"
-        )
     return ArchivedObject(reader.sha256, reader.size, etag, response.get("VersionId"))
 
 
@@ -154,12 +198,50 @@ def digest(client: S3Client, *, bucket: str, key: str) -> tuple[int, str]:
     Raises:
         Transient, ClaimsPipelineError: see `s3_errors`.
     """
+    return fetch(client, None, bucket=bucket, key=key)
+
+
+def fetch(
+    client: S3Client, into: BinaryIO | None, *, bucket: str, key: str, progress: Callable[[int], None] | None = None
+) -> tuple[int, str]:
+    """Read an object once, in order, into a file; its size and SHA-256 (hex).
+
+    Args:
+        client: of S3.
+        into: open for writing; None to have the hash alone.
+        bucket: where it is.
+        key: its key.
+        progress: told of bytes read so far.
+
+    Raises:
+        Transient, ClaimsPipelineError: see `s3_errors`.
+    """
     sha256, size = hashlib.sha256(), 0
     with open_object(client, bucket=bucket, key=key) as stream:
         while chunk := stream.read(_MIB):
             sha256.update(chunk)
             size += len(chunk)
+            if into is not None:
+                into.write(chunk)
+            if progress is not None:
+                progress(size)
     return size, sha256.hexdigest()
+
+
+def read_small(client: S3Client, *, bucket: str, key: str, most: int) -> bytes | None:
+    """The first bytes of an object, at most so many; None where there is no such object.
+
+    Raises:
+        Transient, ClaimsPipelineError: see `s3_errors`.
+    """
+    with s3_errors(f"reading s3://{bucket}/{key}"):
+        try:
+            body = client.get_object(Bucket=bucket, Key=key)["Body"]
+        except client.exceptions.NoSuchKey:
+            return None
+        found: bytes = body.read(most)
+        body.close()
+    return found
 
 
 def put_bytes(client: S3Client, *, bucket: str, key: str, body: bytes, content_type: str) -> None:
@@ -181,6 +263,44 @@ def upload_file(client: S3Client, path: Path, *, bucket: str, key: str) -> None:
     # Not boto3's upload_file: it wraps every refusal in an error of its own, which looks as if it could pass.
     with path.open("rb") as file, s3_errors(f"writing s3://{bucket}/{key}"):
         client.upload_fileobj(file, bucket, key, Config=_TRANSFER)
+
+
+def upload_stream(
+    client: S3Client,
+    stream: Readable,
+    *,
+    bucket: str,
+    key: str,
+    most_bytes: int,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[int, str]:
+    """Upload a stream of unknown length in flat memory; nothing is stored when reading it raises.
+
+    Args:
+        client: of S3.
+        stream: read once, in order, in parts.
+        bucket: where to.
+        key: where to.
+        most_bytes: what it will hardly exceed; S3 takes 10,000 parts, so this decides how large they are.
+        progress: told of bytes read so far.
+
+    Returns:
+        Size and SHA-256 (hex) of what was read.
+
+    Raises:
+        Transient, ClaimsPipelineError: see `s3_errors`; and what reading the stream raises.
+    """
+    part = max(8 * _MIB, most_bytes // 5_000)
+    config = TransferConfig(multipart_threshold=part, multipart_chunksize=part, max_concurrency=2)
+    # Parts that wait for a thread, ten by default: too much memory where parts are large. boto3 has no argument for it.
+    config.max_in_memory_upload_chunks = 3
+    reader = _HashingReader(stream, progress)
+    with s3_errors(f"writing s3://{bucket}/{key}"):
+        client.upload_fileobj(cast("IO[bytes]", reader), bucket, key, Config=config)
+        stored = client.head_object(Bucket=bucket, Key=key)["ContentLength"]
+    if stored != reader.size:
+        raise Transient(f"s3://{bucket}/{key} holds {stored} bytes, {reader.size} were sent")
+    return reader.size, reader.sha256
 
 
 def download_file(client: S3Client, path: Path, *, bucket: str, key: str) -> None:
@@ -221,18 +341,28 @@ def ensure_bucket(client: S3Client, bucket: str) -> bool:
     return True
 
 
+class Readable(Protocol):
+    """What an upload can read from."""
+
+    def read(self, amount: int | None = None, /) -> bytes:
+        """At most so many bytes, all without a number; b"" at the end."""
+
+
 class _HashingReader:
     """Hands through a body to an upload, counting and hashing."""
 
-    def __init__(self, body: Any) -> None:  # noqa: ANN401 - botocore's StreamingBody has no public type
+    def __init__(self, body: Readable, progress: Callable[[int], None] | None = None) -> None:
         self._body = body
         self._hash = hashlib.sha256()
+        self._progress = progress
         self.size = 0
 
     def read(self, amount: int = -1) -> bytes:
-        chunk: bytes = self._body.read(amount if amount >= 0 else None)
+        chunk = self._body.read(amount if amount >= 0 else None)
         self._hash.update(chunk)
         self.size += len(chunk)
+        if self._progress is not None:
+            self._progress(self.size)
         return chunk
 
     @property

@@ -91,7 +91,8 @@ def _plans(dumps: Sequence[Dump]) -> Iterable[RunPlan]:
 
 def _plan(days: Sequence[dt.date], by_day: dict[dt.date, list[Dump]]) -> RunPlan:
     dumps = [dump for day in days for dump in by_day[day]]
-    identity = "|".join(sorted(f"{dump.dump_id}:{dump.attempts}" for dump in dumps))
+    # The last request too: approve and retry begin to count attempts anew, and Dagster never takes a run key twice.
+    identity = "|".join(sorted(f"{dump.dump_id}:{dump.attempts}:{dump.requested_at or ''}" for dump in dumps))
     return RunPlan(
         datasets=_datasets(dumps),
         first=days[0],

@@ -97,7 +97,7 @@ def _raw(feed: Feed) -> dg.AssetsDefinition:
             flow.prepare(family(feed))
             by_hand = _by_hand(context)
             if by_hand:
-                flow.discover(feed.sender)
+                flow.discover_twice(feed.sender)
             dumps = flow.dumps(feed, _days(context), everything=by_hand)
             if by_hand and not dumps:
                 raise ClaimsPipelineError(
@@ -204,7 +204,7 @@ def _table(feed: Feed) -> dg.AssetsDefinition:
 
 
 @contextmanager
-def safe_failures(context: dg.AssetExecutionContext) -> Iterator[None]:
+def safe_failures(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> Iterator[None]:
     """Let only `Transient` through to the retry policy; everything else becomes a final `Failure` without values.
 
     Dagster stores the text of exceptions and their causes in its event log; those of pandas, Arrow and Postgres quote

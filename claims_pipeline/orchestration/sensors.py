@@ -12,12 +12,13 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 
 from claims_pipeline import checks
+from claims_pipeline.arrival import Discovery
 from claims_pipeline.feeds import Feed, Sender, all_feeds, all_senders, feed_named, feeds_of
-from claims_pipeline.flow import Discovery
 from claims_pipeline.orchestration import liveness
 from claims_pipeline.orchestration.arrivals import Decision, RunPlan, decide
 from claims_pipeline.orchestration.keys import REQUEST_TAG, SENDER_TAG, feed_keys, table_key
 from claims_pipeline.orchestration.resources import PipelineResource
+from claims_pipeline.orchestration.upkeep import tell_killed
 from claims_pipeline.reporting import run_url
 from claims_pipeline.vocabulary import CheckOutcome, DumpReport, DumpStatus, RunReport
 from claims_pipeline.warehouse import ledger, reports
@@ -49,8 +50,9 @@ def arrivals_sensor(sender: Sender, *, seconds: int = 15) -> dg.SensorDefinition
     def arrivals(context: dg.SensorEvaluationContext, pipeline: PipelineResource) -> dg.SensorResult | dg.SkipReason:
         requests, found, decision = look(context.instance, pipeline, sender)
         said = (
-            f"listed {found.listed}, of these {found.ignored} no dumps; new {found.new}, "
-            f"strange {len(found.strange)}, in flight {len(decision.in_flight)}, given up {len(decision.give_up)}"
+            f"listed {found.listed}, of these {found.ignored} no dumps; new {found.new}, settling {found.settling}, "
+            f"waiting {len(found.waiting)}, strange {len(found.strange)}, in flight {len(decision.in_flight)}, "
+            f"given up {len(decision.give_up)}"
         )
         context.log.info(said)
         return dg.SensorResult(run_requests=requests) if requests else dg.SkipReason(said)
@@ -70,7 +72,7 @@ def look(
     flow = pipeline.flow(f"arrivals-{uuid.uuid4().hex[:12]}")
     flow.prepare([])
     found = flow.discover(sender)
-    flow.keep_unknown(found.strange, most_bytes=KEPT_IN_A_TICK)
+    flow.keep_unknown(found.unkept, most_bytes=KEPT_IN_A_TICK)
     decision = decide(
         found.open,
         in_flight=_in_flight(instance, sender),
@@ -126,7 +128,7 @@ def _report_of_tick(run_id: str, sender: Sender, dumps: Sequence[DumpReport]) ->
 
 
 def missing_schedule(sender: Sender) -> dg.ScheduleDefinition:
-    """Once a day, when the dumps are due: asks for what is open or failed, tells of feeds without a dump."""
+    """Once a day, when the dumps are due: asks for what is open or failed, tells of absent and of waiting dumps."""
     due = sender.calendar.due
 
     @dg.schedule(
@@ -135,7 +137,7 @@ def missing_schedule(sender: Sender) -> dg.ScheduleDefinition:
         execution_timezone=sender.timezone,
         target=dg.AssetSelection.groups(sender.name),
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description=f"Asks for what is missing of {sender.title}, and tells which feeds delivered nothing today.",
+        description=f"Asks for what is missing of {sender.title}; tells which feeds delivered nothing, and what waits.",
     )
     def missing(
         context: dg.ScheduleEvaluationContext, pipeline: PipelineResource
@@ -157,7 +159,7 @@ def missing_schedule(sender: Sender) -> dg.ScheduleDefinition:
 def tell_missing(
     instance: dg.DagsterInstance, pipeline: PipelineResource, sender: Sender, now: dt.datetime
 ) -> list[str]:
-    """Evaluate freshness of every feed of a sender, show it as a check, and tell of feeds without a dump for today.
+    """Evaluate freshness of every feed of a sender, show it as a check, and tell of absent and of waiting dumps.
 
     Returns:
         Names of the feeds that should have delivered today and did not.
@@ -171,9 +173,11 @@ def tell_missing(
         _report_fresh(instance, feed, checks.fresh(feed, now=now, last_loaded_day=last))
         if sender.calendar.expects(today) and today not in arrived:
             absent.append(feed.name)
-    if absent:
+    with pipeline.services.database() as connection:
+        waiting = [(dump.key, dump.reason) for dump in ledger.waiting(connection, sender.name)]
+    if absent or waiting:
         due = dt.datetime.combine(today, sender.calendar.due, ZoneInfo(sender.timezone))
-        pipeline.alerts().missing(feeds=absent, day=today, due=due)
+        pipeline.alerts().missing(feeds=absent, day=today, due=due, waiting=waiting)
     return absent
 
 
@@ -235,6 +239,8 @@ def killed_runs_sensor() -> dg.SensorDefinition:
         run = context.dagster_run
         sender = run.tags.get(SENDER_TAG) or _sender_of(run)
         if sender is None:
+            if not _told_itself(context):
+                tell_killed(pipeline, run)
             return
         with pipeline.services.database() as connection:
             if reports.message_of(connection, run.run_id) is not None:

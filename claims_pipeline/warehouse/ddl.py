@@ -62,6 +62,21 @@ META_COLUMNS = (
     MetaColumn("_loaded_at", "timestamp with time zone", "When it was written"),
     MetaColumn("_row_hash", "bytea", "BLAKE2b-128 of the row's content; equal content, equal hash"),
 )
+PAST_COLUMNS = (
+    MetaColumn("_superseded_at", "timestamp with time zone", "When it left the table"),
+    MetaColumn("_superseded_by", "bigint", "Load that replaced or removed it (ops.load)"),
+    MetaColumn("_operation", "text", "updated, deleted, or rewound (taken out as if it had never come)"),
+    MetaColumn("_superseded_stamp", "timestamp with time zone", "Time stamp of the dump that replaced or removed it"),
+    MetaColumn("_superseded_dump", "bigint", "That dump (ops.dump); 0: its parent's, which says that it has no rows"),
+    MetaColumn("_retracted_by", "bigint", "Load that found it to be no version of the row; NULL: it is one"),
+    MetaColumn("_retracted_at", "timestamp with time zone", "When that was found"),
+)
+"""What history adds: the version ended by delivery (stamp, dump), its stay in the table by the clock (at).
+
+A row version is of the table's past by delivery while `_retracted_by` is NULL; every stay in the table remains, so that
+what the table showed at a moment can be asked, right or wrong.
+"""
+
 STAGED_META = ("_row_number", "_row_hash")  # the others are the same for the whole load
 
 
@@ -107,11 +122,12 @@ def ensure_feed(connection: psycopg.Connection, feed: Feed) -> list[str]:
     connection.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(feed.sender.name)))
     stored = [(c.name, sql_type(c.arrow), c.nullable) for c in feed.stored]
     meta = [(m.name, m.type, False) for m in META_COLUMNS]
-    past = [("_superseded_at", "timestamp with time zone", False), ("_superseded_by", "bigint", False)]
-    past += [("_operation", "text", False)]
+    past = [(m.name, m.type, m.name not in _ENDED) for m in PAST_COLUMNS]
     nullable_past = [(name, type_, True) for name, type_, _ in stored]
     for table, columns in ((table_of(feed), stored + meta), (history_of(feed), nullable_past + meta + past)):
         changes += _ensure_table(connection, table, columns)
+    if f"added {_plain(history_of(feed))}._superseded_dump" in changes:
+        _fill_superseded(connection, feed)
     target = table_of(feed)
     if not _has_primary_key(connection, target):
         connection.execute(sql.SQL("alter table {} add primary key ({})").format(target, columns_sql(feed.key)))
@@ -134,10 +150,28 @@ def lacking(connection: psycopg.Connection, feed: Feed) -> list[str]:
     return [name for name, type_ in wanted if found.get(name) != type_]
 
 
+_ENDED = ("_superseded_at", "_superseded_by", "_operation")
+
+
+def _fill_superseded(connection: psycopg.Connection, feed: Feed) -> None:
+    """History from before migration 0002 learns from the audit by which dump it was superseded."""
+    connection.execute(
+        sql.SQL(
+            "update {history} h set _superseded_stamp = d.stamp,"
+            " _superseded_dump = case l.kind when 'cascade' then 0 else d.dump_id end"
+            " from ops.load l join ops.dump d on d.dump_id = l.dump_id where l.load_id = h._superseded_by"
+        ).format(history=history_of(feed))
+    )
+
+
+def _plain(table: sql.Identifier) -> str:
+    return table.as_string(None).replace('"', "")
+
+
 def _ensure_table(
     connection: psycopg.Connection, table: sql.Identifier, columns: list[tuple[str, str, bool]]
 ) -> list[str]:
-    name = table.as_string(None).replace('"', "")
+    name = _plain(table)
     found = _columns_in_database(connection, table)
     if not found:
         body = sql.SQL(", ").join(_definition(column, type_, nullable=null) for column, type_, null in columns)

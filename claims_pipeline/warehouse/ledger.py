@@ -17,6 +17,11 @@ from psycopg.types.json import Jsonb
 
 from claims_pipeline.vocabulary import OPEN_STATUSES, CheckOutcome, DumpStatus, DumpVerdict
 
+Identity = tuple[str, str, str, int, dt.datetime]
+"""Bucket, key, ETag, size, last modified."""
+
+SEEN_ONCE = "seen once; read when a second look finds it unchanged"
+
 
 @dataclass(frozen=True)
 class Arrival:
@@ -34,6 +39,11 @@ class Arrival:
     last_modified: dt.datetime
     delivery_day: dt.date
     stamp: dt.datetime
+
+    @property
+    def identity(self) -> Identity:
+        """What tells one upload of a name from another, as far as a listing can."""
+        return self.bucket, self.key, self.etag, self.size_bytes, self.last_modified
 
 
 @dataclass(frozen=True)
@@ -71,6 +81,10 @@ class Dump:
     in_effect: bool
     loaded_key: str | None
     superseded_by: int | None
+    seen_since: dt.datetime | None = None
+    ready: bool = True
+    raw_pruned_at: dt.datetime | None = None
+    validated_pruned_at: dt.datetime | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "status", DumpStatus(self.status))
@@ -82,20 +96,41 @@ class Dump:
         return f"{self.sender}/{self.dataset or '?'}"
 
     @property
+    def place(self) -> tuple[dt.datetime, int]:
+        """Where it stands among the dumps of its feed: by time stamp, then by arrival."""
+        return self.stamp, self.dump_id
+
+    @property
+    def identity(self) -> Identity:
+        """The object that it was listed as; see `Arrival.identity`."""
+        return self.bucket, self.key, self.etag, self.size_bytes, self.last_modified
+
+    @property
     def is_open(self) -> bool:
         """Whether work is left to do on it."""
         return self.status in OPEN_STATUSES
 
+    @property
+    def pruned(self) -> str:
+        """What retention has deleted of it, in words; empty when nothing."""
+        if self.raw_pruned_at is not None:
+            return f"its bytes were pruned on {self.raw_pruned_at:%Y-%m-%d} by retention, and cannot be read again"
+        if self.validated_pruned_at is not None:
+            when = f"{self.validated_pruned_at:%Y-%m-%d}"
+            return f"its validated frames were pruned on {when} by retention; the raw bytes are kept"
+        return ""
 
-_ARRIVALS = """
+
+_LISTED = """unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[], %s::timestamptz[],
+                       %s::date[], %s::timestamptz[])
+     as a (sender, dataset, bucket, key, etag, size_bytes, last_modified, delivery_day, stamp)"""
+_ARRIVALS = f"""
 insert into ops.dump
-    (sender, dataset, bucket, key, etag, size_bytes, last_modified, delivery_day, stamp, status, verdict, reason)
+    (sender, dataset, bucket, key, etag, size_bytes, last_modified, delivery_day, stamp, status, verdict, reason, ready)
 select a.*, case when a.dataset is null then 'skipped' else 'arrived' end,
        case when a.dataset is null then 'unknown' end,
-       case when a.dataset is null then 'no contract knows this name' else '' end
-from unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[], %s::timestamptz[], %s::date[],
-            %s::timestamptz[])
-     as a (sender, dataset, bucket, key, etag, size_bytes, last_modified, delivery_day, stamp)
+       case when a.dataset is null then 'no contract knows this name' when %s then '' else %s end, %s
+from {_LISTED}
 where not exists (
     select 1 from ops.dump d
     where (d.bucket, d.key, d.etag, d.size_bytes, d.last_modified)
@@ -103,27 +138,124 @@ where not exists (
 order by a.stamp, a.key
 on conflict do nothing
 returning *
-"""
+"""  # noqa: S608 - constants of this module
+_CHANGED = f"""
+update ops.dump d
+set (etag, size_bytes, last_modified, delivery_day, stamp, seen_since)
+    = (a.etag, a.size_bytes, a.last_modified, a.delivery_day, a.stamp, now()),
+    status = case when d.dataset is null then 'skipped' else 'arrived' end, settled_at = null, attempts = 0,
+    reason = case when d.dataset is null then 'no contract knows this name' else %s end
+from {_LISTED}
+where (d.bucket, d.key) = (a.bucket, a.key) and not d.ready and d.archive_key is null
+  and ((d.etag, d.size_bytes, d.last_modified) <> (a.etag, a.size_bytes, a.last_modified) or d.status = 'failed')
+  and not exists (
+    select 1 from ops.dump o
+    where o.dump_id <> d.dump_id and (o.bucket, o.key, o.etag, o.size_bytes, o.last_modified)
+        = (a.bucket, a.key, a.etag, a.size_bytes, a.last_modified))
+returning d.*
+"""  # noqa: S608
 
 
-def register(connection: psycopg.Connection, arrivals: Sequence[Arrival]) -> list[Dump]:
+def register(connection: psycopg.Connection, arrivals: Sequence[Arrival], *, ready: bool = True) -> list[Dump]:
     """Add what the ledger has not seen; one statement for any number of arrivals.
+
+    Args:
+        connection: to the ledger.
+        arrivals: as listed.
+        ready: whether they may be read at once; else `make_ready` says so later. An object of which an unread, unready
+            row exists already is not added: see `changed`.
 
     Returns:
         The dumps that are new to the ledger, those without a contract included (verdict `unknown`, skipped).
     """
-    columns: list[list[Any]] = [
-        [getattr(arrival, name) for arrival in arrivals] for name in Arrival.__dataclass_fields__
-    ]
     with connection.cursor(row_factory=class_row(Dump)) as cursor:
-        return cursor.execute(_ARRIVALS, columns).fetchall()
+        return cursor.execute(_ARRIVALS, [ready, SEEN_ONCE, ready, *_columns(arrivals)]).fetchall()
+
+
+def changed(connection: psycopg.Connection, arrivals: Sequence[Arrival]) -> list[Dump]:
+    """Bring rows up to date whose objects were never read: they grew since the last look, or had gone and are back.
+
+    Returns:
+        The dumps that are not as the last look saw them.
+    """
+    with connection.cursor(row_factory=class_row(Dump)) as cursor:
+        return cursor.execute(_CHANGED, [SEEN_ONCE, *_columns(arrivals)]).fetchall()
+
+
+def _columns(arrivals: Sequence[Arrival]) -> list[list[Any]]:
+    return [[getattr(arrival, name) for arrival in arrivals] for name in Arrival.__dataclass_fields__]
+
+
+def unread(connection: psycopg.Connection, sender: str, *, bucket: str, prefix: str) -> list[Dump]:
+    """Dumps of an inbox that nothing was read of: open ones, and those not ready (also gone ones, which may return)."""
+    return select(
+        connection,
+        "sender = %s and bucket = %s and starts_with(key, %s) and archive_key is null"
+        " and (status = 'arrived' or not ready)",
+        [sender, bucket, prefix],
+    )
+
+
+def settled(connection: psycopg.Connection, dump_ids: Sequence[int], *, seconds: float) -> list[Dump]:
+    """Of unready dumps just seen again, those that have been as they are for so long, and those kept in the archive."""
+    return select(
+        connection,
+        "dump_id = any(%s) and not ready and status in ('arrived', 'skipped')"
+        " and (archive_key is not null or seen_since <= now() - make_interval(secs => %s))",
+        [list(dump_ids), seconds],
+    )
+
+
+def make_ready(connection: psycopg.Connection, dump_ids: Sequence[int]) -> list[Dump]:
+    """Let dumps be read from now on; returns those that were not ready before."""
+    with connection.cursor(row_factory=class_row(Dump)) as cursor:
+        return cursor.execute(
+            "update ops.dump set ready = true, reason = case when dataset is null then reason else '' end"
+            " where dump_id = any(%s) and not ready returning *",
+            [list(dump_ids)],
+        ).fetchall()
+
+
+def wait(connection: psycopg.Connection, dump_id: int, *, reason: str) -> None:
+    """Note what an unready dump waits for."""
+    connection.execute(
+        "update ops.dump set reason = %s where dump_id = %s and not ready and reason <> %s", [reason, dump_id, reason]
+    )
+
+
+def waiting(connection: psycopg.Connection, sender: str | None = None) -> list[Dump]:
+    """Dumps that are not read yet, of one sender or of all, oldest stamp first; their reason says why."""
+    return select(connection, "status = 'arrived' and not ready and sender = coalesce(%s::text, sender)", [sender])
+
+
+def gone(connection: psycopg.Connection, dump_id: int, *, reason: str) -> Dump:
+    """Close an unread dump as failed, since its object is not in the inbox; it is taken up when it is listed again."""
+    connection.execute(
+        "update ops.dump d set status = 'failed', reason = %s, settled_at = now(),"
+        " ready = exists (select 1 from ops.dump o where (o.bucket, o.key) = (d.bucket, d.key)"
+        " and o.dump_id <> d.dump_id and not o.ready and o.archive_key is null)"
+        " where dump_id = %s and archive_key is null and status in ('arrived', 'skipped')",
+        [reason, dump_id],
+    )
+    return get(connection, dump_id)
+
+
+def overwritten(connection: psycopg.Connection, dump_id: int, *, reason: str) -> Dump:
+    """Close an unread dump as skipped, since the object of its name is another one now, with a row of its own."""
+    connection.execute(
+        "update ops.dump set status = 'skipped', ready = true, reason = %s, settled_at = now()"
+        " where dump_id = %s and archive_key is null and status in ('arrived', 'skipped')",
+        [reason, dump_id],
+    )
+    return get(connection, dump_id)
 
 
 def recognise(connection: psycopg.Connection, arrival: Arrival) -> None:
-    """Take up a dump that was unknown when it arrived, now that a contract knows its name."""
+    """Take up a dump that was unknown when it arrived, now that a contract knows its name; its sidecars are due."""
     connection.execute(
         "update ops.dump set dataset = %s, delivery_day = %s, stamp = %s, status = 'arrived', verdict = null,"
-        " reason = '', settled_at = null where verdict = 'unknown' and (bucket, key, etag) = (%s, %s, %s)",
+        " reason = '', settled_at = null, ready = ready and archive_key is null"
+        " where verdict = 'unknown' and (bucket, key, etag) = (%s, %s, %s)",
         [arrival.dataset, arrival.delivery_day, arrival.stamp, arrival.bucket, arrival.key, arrival.etag],
     )
 
@@ -141,8 +273,8 @@ def get(connection: psycopg.Connection, dump_id: int) -> Dump:
 
 
 def open_dumps(connection: psycopg.Connection, sender: str) -> list[Dump]:
-    """Dumps of a sender with work left, oldest stamp first."""
-    return select(connection, "sender = %s and status = any(%s)", [sender, [s.value for s in OPEN_STATUSES]])
+    """Dumps of a sender with work left that may be read, oldest stamp first."""
+    return select(connection, "sender = %s and status = any(%s) and ready", [sender, [s.value for s in OPEN_STATUSES]])
 
 
 def unknown_dumps(connection: psycopg.Connection, sender: str) -> list[Dump]:
@@ -170,29 +302,167 @@ def request(connection: psycopg.Connection, dump_ids: Sequence[int], request_id:
     )
 
 
-def same_content(connection: psycopg.Connection, dump: Dump, sha256: str) -> tuple[DumpVerdict, int | None]:
+def same_content(
+    connection: psycopg.Connection, dump: Dump, sha256: str, *, snapshot: bool = False
+) -> tuple[DumpVerdict, int | None]:
     """The verdict on a dump by its bytes, and the earlier dump that it repeats or replaces.
 
-    Dumps that failed, and those whose bytes were never read, do not count as earlier: they never were in a table.
+    Of dumps with the same bytes under several names the one with the earliest place counts, whichever came first, so
+    that the order of arrival decides nothing. A snapshot says what the table is at its own time, so none is a
+    duplicate. A name that comes with another time stamp (of its arrival) is another dump, not a corrected one.
+    Dumps that failed or were undone, and those whose bytes were never read, are no earlier ones.
+
+    Args:
+        connection: to the ledger.
+        dump: the dump whose bytes were read.
+        sha256: of the bytes, hex.
+        snapshot: whether each dump of the feed is the whole table.
     """
     earlier = select(
         connection,
-        "dump_id <> %s and sender = %s and dataset is not distinct from %s and status <> 'failed'"
+        "dump_id <> %s and sender = %s and dataset is not distinct from %s and status not in ('failed', 'undone')"
         " and sha256 is not null and (sha256 = %s or (bucket, key) = (%s, %s))",
         [dump.dump_id, dump.sender, dump.dataset, sha256, dump.bucket, dump.key],
     )
     earlier.sort(key=lambda d: d.dump_id)
-    same_key = [d for d in earlier if d.key == dump.key and d.bucket == dump.bucket]
+    same_key = [d for d in earlier if _same_name(d, dump)]
     if same_key and same_key[-1].sha256 == sha256:
         return DumpVerdict.RESENT, same_key[-1].dump_id
     same_bytes = [d for d in earlier if d.sha256 == sha256 and d not in same_key]
     if any(d.verdict is DumpVerdict.EMPTY for d in same_bytes):
         return DumpVerdict.EMPTY, None
-    if same_bytes:
-        return DumpVerdict.DUPLICATE, same_bytes[0].dump_id
+    before = sorted((d for d in same_bytes if d.place < dump.place), key=lambda d: d.place)
+    if before and not snapshot:
+        return DumpVerdict.DUPLICATE, before[0].dump_id
     if same_key:
         return DumpVerdict.SUPERSEDING, same_key[-1].dump_id
     return DumpVerdict.NEW, None
+
+
+def in_effect_since(
+    connection: psycopg.Connection, sender: str, dataset: str, stamp: dt.datetime, dump_id: int
+) -> list[Dump]:
+    """Dumps of a feed in effect from a place on, in order. A place is (stamp, dump number)."""
+    return select(
+        connection,
+        "in_effect and sender = %s and dataset = %s and (stamp, dump_id) >= (%s, %s)",
+        [sender, dataset, stamp, dump_id],
+    )
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the dumps in effect mean for one that is about to be loaded.
+
+    Attributes:
+        yields_to: the dump that stands for it, so that it is not loaded; None when it is.
+        replaces: dumps in effect that it takes the place of.
+    """
+
+    yields_to: Dump | None
+    replaces: tuple[Dump, ...]
+
+
+def standing(connection: psycopg.Connection, dump: Dump, *, snapshot: bool) -> Standing:
+    """Decide, under the lock of the feed's table, whether a dump counts and which others do no longer.
+
+    Of one name (and stamp) the last that arrived counts, of one content the one with the earliest place.
+    """
+    others = select(
+        connection,
+        "in_effect and dump_id <> %s and sender = %s and dataset = %s"
+        " and (sha256 = %s or (bucket, key, stamp) = (%s, %s, %s))",
+        [dump.dump_id, dump.sender, dump.dataset, dump.sha256, dump.bucket, dump.key, dump.stamp],
+    )
+    same_name = [d for d in others if _same_name(d, dump)]
+    same_bytes = [d for d in others if d not in same_name and not snapshot]
+    for other in others:
+        if other.dump_id > dump.dump_id if other in same_name else (other in same_bytes and other.place < dump.place):
+            return Standing(other, ())
+    return Standing(None, (*same_name, *same_bytes))
+
+
+def _same_name(one: Dump, other: Dump) -> bool:
+    """Whether one dump corrects the other; a name with another time stamp, of its arrival, is another dump's."""
+    return (one.bucket, one.key, one.stamp) == (other.bucket, other.key, other.stamp)
+
+
+def take_effect(connection: psycopg.Connection, dump_id: int) -> None:
+    """Close a dump as loaded: its validated frames are in effect."""
+    connection.execute(
+        "update ops.dump set status = 'loaded', reason = '', settled_at = now(), in_effect = true,"
+        " loaded_key = validated_key, superseded_by = null where dump_id = %s",
+        [dump_id],
+    )
+
+
+def give_way(connection: psycopg.Connection, dump: Dump, to: Dump) -> None:
+    """Close a dump that is not loaded, because one in effect has its name and came later, or has its bytes."""
+    if dump.superseded_by is not None:  # it was loaded once, and would be again if the other were undone
+        settle(
+            connection, dump.dump_id, DumpStatus.SUPERSEDED, reason=f"dump {to.dump_id} has its name, and came later"
+        )
+    elif _same_name(dump, to):
+        settle(connection, dump.dump_id, DumpStatus.SKIPPED, reason=f"dump {to.dump_id} has its name, and came later")
+    else:
+        reason = f"the same bytes as dump {to.dump_id}"
+        settle(connection, dump.dump_id, DumpStatus.SKIPPED, verdict=DumpVerdict.DUPLICATE, reason=reason)
+
+
+def step_aside(connection: psycopg.Connection, dump: Dump, by: Dump, at: dt.datetime) -> None:
+    """Note that another dump took the place of one that was in effect: of its name, or of its bytes."""
+    if not _same_name(dump, by):
+        change = "status = 'skipped', verdict = 'duplicate', same_as = %(by)s"
+        reason = f"the same bytes as dump {by.dump_id}, which is the earlier one"
+    else:
+        change = "status = 'superseded'"
+        reason = f"dump {by.dump_id} has its name and took its place"
+    connection.execute(
+        f"update ops.dump set {change}, reason = %(reason)s, in_effect = false, superseded_by = %(by)s,"  # noqa: S608
+        " settled_at = %(at)s where dump_id = %(dump_id)s",
+        {"by": by.dump_id, "reason": reason, "at": at, "dump_id": dump.dump_id},
+    )
+
+
+def undone(connection: psycopg.Connection, dump_id: int, *, reason: str, at: dt.datetime) -> None:
+    """Note that a person took a dump out; `reason` names who and why."""
+    connection.execute(
+        "update ops.dump set status = 'undone', in_effect = false, reason = %s, settled_at = %s where dump_id = %s",
+        [reason, at, dump_id],
+    )
+
+
+def reopen_undone(connection: psycopg.Connection, dump_id: int) -> None:
+    """Let a dump that was undone be loaded again from where it is archived."""
+    connection.execute(
+        "update ops.dump set status = 'archived', reason = '', settled_at = null, attempts = 0, request_id = null"
+        " where dump_id = %s and status = 'undone'",
+        [dump_id],
+    )
+
+
+def revived(connection: psycopg.Connection, dump_id: int, *, reason: str) -> None:
+    """Note that a superseded dump is in effect again, since its successor was undone."""
+    connection.execute(
+        "update ops.dump set status = 'loaded', in_effect = true, superseded_by = null, reason = %s,"
+        " settled_at = now() where dump_id = %s",
+        [reason, dump_id],
+    )
+
+
+def superseded_by(connection: psycopg.Connection, dump_id: int) -> Dump | None:
+    """The dump that a superseding one took the place of last; None when there is none."""
+    found = select(connection, "superseded_by = %s and status = 'superseded'", [dump_id])
+    return max(found, key=lambda d: d.dump_id, default=None)
+
+
+def is_still(connection: psycopg.Connection, dump: Dump) -> bool:
+    """Whether the dump is as far as it was when it was read, and stays so until the transaction ends.
+
+    A process that was suspended for a while must not write what it knew then over what another has done since.
+    """
+    query = "select status from ops.dump where dump_id = %s for update"
+    return connection.execute(query, [dump.dump_id]).fetchone() == (dump.status.value,)
 
 
 def archived(
@@ -219,7 +489,8 @@ def validated(
 ) -> None:
     """Record that the dump's validated frames are written."""
     connection.execute(
-        "update ops.dump set status = 'validated', validated_key = %s, contract = %s, validation = %s"
+        "update ops.dump set status = 'validated', validated_key = %s, contract = %s, validation = %s,"
+        " validated_pruned_at = null"
         " where dump_id = %s",
         [validated_key, contract, Jsonb(validation), dump.dump_id],
     )
@@ -262,26 +533,42 @@ def settle(
 _AS_ARCHIVED = "case when same_as is null then 'new' else 'superseding' end"
 
 
-def approve(connection: psycopg.Connection, dump_id: int, by: str) -> None:
-    """Release a held dump: the next run loads it whatever its budget."""
-    connection.execute(
+def approve(connection: psycopg.Connection, dump_id: int, by: str) -> bool:
+    """Release a held dump: the next run loads it whatever its budget; False when it is not held."""
+    cursor = connection.execute(
         f"update ops.dump set status = 'validated', approved_by = %s, verdict = {_AS_ARCHIVED}, reason = '',"  # noqa: S608
         " settled_at = null, attempts = 0 where dump_id = %s and verdict = 'held'",
         [by, dump_id],
     )
+    return cursor.rowcount == 1
 
 
-def reject(connection: psycopg.Connection, dump_id: int, by: str) -> None:
-    """Refuse a held dump for good."""
-    connection.execute(
+def reject(connection: psycopg.Connection, dump_id: int, by: str, reason: str = "") -> bool:
+    """Refuse a held dump for good; False when it is not held."""
+    cursor = connection.execute(
         "update ops.dump set verdict = 'held', status = 'refused', reason = %s where dump_id = %s and verdict = 'held'",
-        [f"rejected by {by}", dump_id],
+        [f"rejected by {by}{f': {reason}' if reason else ''}", dump_id],
+    )
+    return cursor.rowcount == 1
+
+
+def note_decision(
+    connection: psycopg.Connection, dump_id: int, *, what: str, by: str, reason: str, at: dt.datetime
+) -> None:
+    """Append a person's decision about a dump; until the transaction ends, no other is noted about this dump."""
+    connection.execute("select pg_advisory_xact_lock(527, hashint8(%s))", [dump_id])
+    connection.execute(
+        "insert into ops.decision (dump_id, what, decided_by, reason, decided_at) values (%s, %s, %s, %s, %s)",
+        [dump_id, what, by, reason, at],
     )
 
 
 def reopen_failed(connection: psycopg.Connection, sender: str) -> int:
-    """Give the failed dumps of a sender another chance, each from where it had come; returns how many."""
-    return connection.execute(_REOPEN + "status = 'failed' and sender = %s", [sender]).rowcount
+    """Give the failed dumps of a sender another chance, each from where it had come; returns how many.
+
+    Those that failed because their objects are gone get theirs when they are listed again.
+    """
+    return connection.execute(_REOPEN + "status = 'failed' and ready and sender = %s", [sender]).rowcount
 
 
 def reopen(connection: psycopg.Connection, dump_id: int) -> int:
@@ -289,9 +576,21 @@ def reopen(connection: psycopg.Connection, dump_id: int) -> int:
     return connection.execute(_REOPEN + "dump_id = %s", [dump_id]).rowcount
 
 
+def forget_attempts(connection: psycopg.Connection, dump_id: int) -> None:
+    """Let the sensor finish the dump, should what a person has begun with it break off."""
+    connection.execute("update ops.dump set attempts = 0 where dump_id = %s", [dump_id])
+
+
 _REOPEN = (
     "update ops.dump set attempts = 0, request_id = null, reason = '', settled_at = null, checks = '{}',"  # noqa: S608
     f" verdict = case when verdict in ('held', 'unreadable') then {_AS_ARCHIVED} else verdict end,"
     " status = case when archive_key is null then 'arrived' else 'archived' end"
-    " where status in ('failed', 'refused') and "
+    " where status in ('failed', 'refused') and raw_pruned_at is null and "
 )
+
+
+def skip_numbers(connection: psycopg.Connection, count: int) -> None:
+    """Leave out so many numbers of dumps, as after a restore: lost dumps have used some in keys of the archive."""
+    connection.execute(
+        "select setval(s, nextval(s) + %s) from pg_get_serial_sequence('ops.dump', 'dump_id') as s", [count]
+    )

@@ -12,18 +12,22 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-import pgpq
 import psycopg
 import pyarrow
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from claims_pipeline.errors import ClaimsPipelineError
+from claims_pipeline.failpoints import reach
 from claims_pipeline.feeds import Feed
-from claims_pipeline.vocabulary import DumpStatus, RowCounts
-from claims_pipeline.warehouse import ledger, merge
+from claims_pipeline.vocabulary import RowCounts
+from claims_pipeline.warehouse import chain, fold, ledger, merge
+from claims_pipeline.warehouse.chain import Rewound
 from claims_pipeline.warehouse.ddl import columns_sql, create_stage
+from claims_pipeline.warehouse.fold import Frames
 from claims_pipeline.warehouse.ledger import Dump
+from claims_pipeline.warehouse.merge import MergeContext
+from claims_pipeline.warehouse.staging import copy_into
 
 Seal = Callable[[int, bytes], tuple[str, bytes]]
 """Seals a row for the quarantine: (row number, content) -> (key version, sealed bytes)."""
@@ -31,13 +35,24 @@ Seal = Callable[[int, bytes], tuple[str, bytes]]
 QUARANTINE_SCHEMA = pyarrow.schema(
     [
         ("row_number", pyarrow.int64()),
+        ("line", pyarrow.int64()),
         ("columns", pyarrow.list_(pyarrow.string())),
         ("rules", pyarrow.list_(pyarrow.string())),
         ("key_version", pyarrow.string()),
         ("sealed", pyarrow.binary()),
     ]
 )
-"""The rejects of a validated dump, as `frames` writes them."""
+"""The rejects of a validated dump, as `frames` writes them; frames of earlier versions have no `line`."""
+
+
+class TooManyDeletedError(ClaimsPipelineError):
+    """A snapshot lacks more rows than its contract lets one dump delete; nothing was written."""
+
+    def __init__(self, *, deleted: int, stored: int) -> None:
+        """Counts of rows: those that it lacks, of those that the table has."""
+        super().__init__(f"the snapshot lacks {deleted:,} of the table's {stored:,} rows")
+        self.deleted = deleted
+        self.stored = stored
 
 
 @dataclass(frozen=True)
@@ -49,6 +64,7 @@ class Loaded:
         rows: rows by verdict, conserved.
         conflicts: rows set apart because a unique value belongs to another key, by rule id.
         removed_with_parent: rows of replaced sets removed because their parent has none any more, by feed.
+        replayed: later dumps that were merged again, since this one came out of order or otherwise than before.
         seconds: time by stage.
     """
 
@@ -56,7 +72,18 @@ class Loaded:
     rows: RowCounts
     conflicts: dict[str, int]
     removed_with_parent: dict[str, int]
+    replayed: int
     seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Undone:
+    """What taking a dump out did: rows that left the table, earlier versions that are back, dumps merged again."""
+
+    load_id: int
+    removed: int
+    restored: int
+    replayed: int
 
 
 def load_dump(
@@ -69,10 +96,12 @@ def load_dump(
     read: int,
     filtered: int,
     seal: Seal,
+    frames: Frames,
     children: Sequence[Feed] = (),
     run_id: str,
-) -> Loaded:
-    """Load one validated dump.
+    reason: str = "",
+) -> Loaded | None:
+    """Load one validated dump, at its place among the dumps of its feed.
 
     Args:
         connection: where the caller has begun a transaction, the load is a savepoint of it.
@@ -83,75 +112,293 @@ def load_dump(
         read: rows read from the dump, all verdicts.
         filtered: rows that the contract left out.
         seal: seals rows that turn out here to belong into quarantine.
+        frames: gives the rows of other dumps in effect, where later ones must be merged again.
         children: feeds whose rows are replaced as sets with rows of this feed.
         run_id: of the audit.
+        reason: of the audit, where a person asked.
+
+    Returns:
+        What was done; None where another dump stands for this one, which the ledger then says.
 
     Raises:
+        TooManyDeletedError: a snapshot that nobody approved; nothing was written.
         psycopg.Error: nothing was written.
         ClaimsPipelineError: rows were not conserved; nothing was written.
     """
-    started = dt.datetime.now(dt.UTC)
-    clock = _Clock()
     with connection.transaction():
-        _lock(connection, [feed, *children])
-        load_id = _next_load_id(connection)
+        work = _Work(connection, feed, children, frames, seal, run_id, reason)
+        clock = work.clock
+        dump = ledger.get(connection, dump.dump_id)  # as it is under the lock
+        standing = ledger.standing(connection, dump, snapshot=feed.snapshot is not None)
+        if standing.yields_to is not None:
+            ledger.give_way(connection, dump, standing.yields_to)
+            return None
+        reach("load.begun")
+        context = work.context(dump)
         create_stage(connection, feed)
         with clock.stage("copy"):
             staged = copy_into(connection, "stage", rows)
+        reach("load.copied")
         with clock.stage("merge"):
             connection.execute("analyze stage")
             duplicates = merge.drop_duplicates(connection, feed)
-            context = merge.MergeContext(dump.dump_id, dump.stamp, load_id)
-            merge.judge(connection, feed, context)
-            conflicts = merge.take_unique_conflicts(connection, feed)
-            counts = merge.merge(connection, feed, context)
+            later = ledger.in_effect_since(connection, dump.sender, feed.dataset, dump.stamp, dump.dump_id)
+            if not (later or standing.replaces or dump.in_effect or chain.ended_since(connection, feed, context)):
+                merged, removed, replayed = work.in_order(dump, context), work.removed, 0
+            else:
+                merged = work.out_of_order(dump, context, standing.replaces)
+                removed, replayed = work.removed, work.replayed
+        reach("load.merged")
         with clock.stage("quarantine"):
-            quarantined = _quarantine(connection, feed, dump, load_id, rejects)
-            quarantined += _quarantine(connection, feed, dump, load_id, _conflict_batches(conflicts, seal))
-            _resolve_older(connection, dump, load_id)
-        counts = replace(counts, read=read, filtered=filtered, duplicate=duplicates, quarantined=quarantined)
-        if not counts.conserved or staged + filtered + quarantined - len(conflicts) != read:
+            quarantined = _quarantine(connection, feed, dump, context.load_id, rejects)
+            quarantined += _quarantine(
+                connection, feed, dump, context.load_id, _conflict_batches(merged.conflicts, seal)
+            )
+            _resolve_older(connection, dump, context.load_id)
+        reach("load.quarantined")
+        conflicts = merged.rows.quarantined
+        counts = replace(
+            merged.rows, read=read, filtered=filtered, duplicate=duplicates,
+            quarantined=quarantined + conflicts - len(merged.conflicts),
+        )  # fmt: skip
+        if not counts.conserved or staged + filtered + counts.quarantined - conflicts != read:
             raise ClaimsPipelineError(
                 f"rows of dump {dump.dump_id} ({feed.name}) are not conserved: {counts.as_dict()}, staged {staged}; "
                 "nothing was written. This is a defect of the pipeline: report it with this line."
             )
         kind = "reload" if _was_loaded(connection, dump) else "load"
-        _audit(connection, load_id, kind, feed, dump, run_id, counts, clock.seconds, started)
-        removed = {}
-        for child in children:
-            child_load = _next_load_id(connection)
-            gone = merge.remove_emptied_sets(connection, child, parent_load_id=load_id, load_id=child_load)
-            if gone:
-                removed[child.name] = gone
-                cascade = RowCounts(deleted=gone)
-                _audit(connection, child_load, "cascade", child, dump, run_id, cascade, {}, started)
-        ledger.settle(connection, dump.dump_id, DumpStatus.LOADED)
-    by_rule: dict[str, int] = {}
-    for conflict in conflicts:
+        work.audit(context.load_id, kind, feed, dump, counts)
+        reach("load.audited")
+        for other in standing.replaces:
+            ledger.step_aside(connection, other, dump, context.at)
+            _close_quarantine(connection, other, context.at)
+        ledger.take_effect(connection, dump.dump_id)
+        reach("load.settled")
+    reach("load.committed")
+    by_rule = dict(merged.known_conflicts)
+    for conflict in merged.conflicts:
         by_rule[f"unique.{conflict.column}"] = by_rule.get(f"unique.{conflict.column}", 0) + 1
-    return Loaded(load_id, counts, by_rule, removed, clock.seconds)
+    return Loaded(context.load_id, counts, by_rule, removed, replayed, clock.seconds)
 
 
-def copy_into(connection: psycopg.Connection, table: str, batches: Iterable[pyarrow.RecordBatch]) -> int:
-    """Binary COPY of Arrow batches into a table with columns of the same names; returns the rows copied."""
-    copied = 0
-    iterator = iter(batches)
-    first = next(iterator, None)
-    if first is None:
-        return 0
-    encoder = pgpq.ArrowToPostgresBinaryEncoder(first.schema)
-    columns = sql.SQL(", ").join(sql.Identifier(name) for name in first.schema.names)
-    statement = sql.SQL("copy {} ({}) from stdin (format binary)").format(sql.Identifier(table), columns)
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.write(encoder.write_header())
-        batch: pyarrow.RecordBatch | None = first
-        while batch is not None:
-            if batch.num_rows:
-                copy.write(encoder.write_batch(batch))
-                copied += batch.num_rows
-            batch = next(iterator, None)
-        copy.write(encoder.finish())
-    return copied
+def undo_dump(
+    connection: psycopg.Connection,
+    feed: Feed,
+    dump: Dump,
+    *,
+    seal: Seal,
+    frames: Frames,
+    children: Sequence[Feed] = (),
+    run_id: str,
+    reason: str,
+) -> Undone:
+    """Take a dump out: table and history as if it had never come, and the audit says that it had.
+
+    A dump whose place it took because of its name is in effect again.
+
+    Args:
+        connection: as for `load_dump`, like the others.
+        feed: the dump's contract.
+        dump: the ledger's row of a dump in effect.
+        seal: seals rows that turn out to belong into quarantine.
+        frames: gives the rows of other dumps.
+        children: feeds whose rows are replaced as sets with rows of this feed.
+        run_id: of the audit.
+        reason: who and why; of the audit and the ledger.
+
+    Raises:
+        ClaimsPipelineError: the dump is not in effect.
+        psycopg.Error: nothing was written.
+    """
+    with connection.transaction():
+        work = _Work(connection, feed, children, frames, seal, run_id, reason)
+        dump = ledger.get(connection, dump.dump_id)
+        if not dump.in_effect:
+            raise ClaimsPipelineError(
+                f"dump {dump.dump_id} ({dump.status}) is not in effect: there is nothing of it in the table to undo"
+            )
+        context = work.context(dump)
+        revived = ledger.superseded_by(connection, dump.dump_id)
+        if revived is not None:
+            create_stage(connection, feed)
+            copy_into(connection, "stage", frames(feed, revived))
+            connection.execute("analyze stage")
+            merge.drop_duplicates(connection, feed)
+        rewound = work.take_out(dump, context, revived)
+        _close_quarantine(connection, dump, context.at)
+        ledger.undone(connection, dump.dump_id, reason=reason, at=context.at)
+        if revived is not None:
+            ledger.revived(connection, revived.dump_id, reason=f"in effect again: dump {dump.dump_id} was undone")
+            _reopen_quarantine(connection, revived)
+        effects = {"rows_removed": rewound.removed, "rows_restored": rewound.restored}
+        work.audit(context.load_id, "undo", feed, dump, RowCounts(), **effects)
+    return Undone(context.load_id, rewound.removed, rewound.restored, work.replayed)
+
+
+class _Work:
+    """One transaction's work on one feed: its lock, its clock, and what it does to others on the way."""
+
+    def __init__(
+        self,
+        connection: psycopg.Connection,
+        feed: Feed,
+        children: Sequence[Feed],
+        frames: Frames,
+        seal: Seal,
+        run_id: str,
+        reason: str,
+    ) -> None:
+        self.connection = connection
+        self.feed = feed
+        self.children = children
+        self.frames = frames
+        self.seal = seal
+        self.run_id = run_id
+        self.reason = reason
+        self.started = dt.datetime.now(dt.UTC)
+        self.clock = _Clock()
+        self.removed: dict[str, int] = {}
+        self.replayed = 0
+        _lock(connection, [feed, *children])
+        row = connection.execute("select clock_timestamp()").fetchone()
+        assert row is not None  # noqa: S101 - it always has one
+        self.at: dt.datetime = row[0]
+        """Taken under the lock, so that of two loads the later one has the later time."""
+
+    def context(self, dump: Dump) -> MergeContext:
+        return MergeContext(dump.dump_id, dump.stamp, self.next_load_id(), self.at)
+
+    def next_load_id(self) -> int:
+        row = self.connection.execute("select nextval(pg_get_serial_sequence('ops.load', 'load_id'))").fetchone()
+        return int(row[0]) if row else 0
+
+    def in_order(self, dump: Dump, context: MergeContext) -> fold.Merged:
+        """Merge the stage: every dump in effect has an earlier place."""
+        if self.feed.snapshot and dump.approved_by is None:
+            self._guard(*merge.count_absent(self.connection, self.feed))
+        merged = fold.merge_staged(self.connection, self.feed, dump, context, partial=False)
+        if gone := fold.empty_staged_sets(self.connection, self.feed, context):
+            merged = replace(merged, rows=merged.rows + RowCounts(deleted=gone))
+        self.connection.execute("alter table stage rename to parent_stage")
+        for child in self.children:
+            size = fold.touch_emptied_parents(self.connection, self.feed, child, context.load_id)
+            self._refold_child(child, dump, context, size)
+        return merged
+
+    def out_of_order(self, dump: Dump, context: MergeContext, replaces: Sequence[Dump]) -> fold.Merged:
+        """Merge the stage at its place, and every later dump again for what that changes."""
+        connection, feed = self.connection, self.feed
+        chain.begin_scope(connection, feed)
+        chain.touch_staged(connection, feed, context, again=dump.in_effect)
+        if feed.snapshot and dump.approved_by is None:
+            self._guard(*chain.count_absent(connection, feed))
+        still = chain.known_conflicts(connection, feed, dump.dump_id) if dump.in_effect else 0
+        for other in replaces:
+            chain.touch_written_by(connection, feed, other.dump_id)
+        size = chain.touched(connection)
+        if size == 0:
+            known = chain.keep_conflicts(connection, dump.dump_id, context.load_id) if still else {}
+            verdicts = chain.stage_only_touched(connection, feed)
+            read = sum(verdicts.values()) + still
+            return fold.Merged(dump, context.load_id, RowCounts(read=read, quarantined=still, **verdicts), [], known)
+        verdicts = {} if feed.unique else chain.stage_only_touched(connection, feed)
+        first = min((dump, *replaces), key=lambda d: d.place)
+        since = replace(context, dump_id=first.dump_id, stamp=first.stamp)
+        done = self._refold(since, dump, replaces, size, own_load_id=context.load_id)
+        assert done.own is not None  # noqa: S101 - it was staged
+        rest = RowCounts(read=sum(verdicts.values()), **verdicts)
+        return replace(done.own, rows=done.own.rows + rest)
+
+    def take_out(self, dump: Dump, context: MergeContext, revived: Dump | None) -> Rewound:
+        """Rewind what a dump wrote, and merge later dumps, and the revived one, again."""
+        chain.begin_scope(self.connection, self.feed)
+        if revived is not None:
+            at_its_place = replace(context, dump_id=revived.dump_id, stamp=revived.stamp)
+            chain.touch_staged(self.connection, self.feed, at_its_place, again=False)
+        chain.touch_written_by(self.connection, self.feed, dump.dump_id)
+        size = chain.touched(self.connection)
+        first = min((d for d in (dump, revived) if d is not None), key=lambda d: d.place)
+        if revived is not None and not self.feed.unique:
+            chain.stage_only_touched(self.connection, self.feed)
+        since = replace(context, dump_id=first.dump_id, stamp=first.stamp)
+        done = self._refold(since, revived, [dump], size, own_load_id=self.next_load_id() if revived else 0)
+        if done.own is not None:
+            self._account(self.feed, done.own)
+        return done.rewound
+
+    def _refold(
+        self, since: MergeContext, own: Dump | None, without: Sequence[Dump], size: int, *, own_load_id: int
+    ) -> fold.Refolded:
+        partial = not self.feed.unique
+        for child in self.children:
+            fold.note_empty_parents(self.connection, self.feed, child, since, when="before", partial=partial)
+        done = fold.refold(
+            self.connection, self.feed, since, own=own, own_load_id=own_load_id, without=without,
+            frames=self.frames, next_load_id=self.next_load_id, size=size,
+        )  # fmt: skip
+        for later in done.later:
+            self._account(self.feed, later)
+        for child in self.children:
+            fold.note_empty_parents(self.connection, self.feed, child, since, when="after", partial=partial)
+        for child in self.children:
+            touched = fold.touch_changed_parents(self.connection, child)
+            self._refold_child(child, own or without[0], since, touched)
+        return done
+
+    def _refold_child(self, child: Feed, dump: Dump, context: MergeContext, size: int) -> None:
+        """Merge a child's sets again whose parents say otherwise since a place of the parent."""
+        if not size:
+            return
+        before = fold.rows_in_scope(self.connection, child)
+        # At one time stamp a parent's dump comes before its children's: its number counts as 0.
+        since = replace(context, dump_id=0, load_id=self.next_load_id())
+        done = fold.refold(
+            self.connection, child, since, own=None, without=(),
+            frames=self.frames, next_load_id=self.next_load_id, size=size,
+        )  # fmt: skip
+        for later in done.later:
+            self._account(child, later)
+        gone = max(before - fold.rows_in_scope(self.connection, child), 0)
+        if gone:
+            self.removed[child.name] = gone
+        if gone or done.later:
+            self.audit(since.load_id, "cascade", child, dump, RowCounts(deleted=gone))
+
+    def _account(self, feed: Feed, merged: fold.Merged) -> None:
+        """Write down that a later dump was merged again, and what of it cannot be written now."""
+        self.replayed += 1
+        if feed.unique:
+            _resolve_conflicts(self.connection, feed, merged.dump, self.at)
+            batches = _conflict_batches(merged.conflicts, self.seal)
+            _quarantine(self.connection, feed, merged.dump, merged.load_id, batches)
+        self.audit(merged.load_id, "replay", feed, merged.dump, merged.rows)
+
+    def _guard(self, deleted: int, stored: int) -> None:
+        snapshot = self.feed.snapshot
+        if snapshot is not None and not snapshot.allows(deleted=deleted, stored=stored):
+            raise TooManyDeletedError(deleted=deleted, stored=stored)
+
+    def audit(self, load_id: int, kind: str, feed: Feed, dump: Dump, counts: RowCounts, **others: int) -> None:
+        """Append to the audit."""
+        values: dict[str, object] = {
+            "load_id": load_id,
+            "kind": kind,
+            "dump_id": dump.dump_id,
+            "feed": feed.name,
+            "run_id": self.run_id,
+            "contract": feed.fingerprint,
+            "seconds": Jsonb(self.clock.seconds if kind in ("load", "reload") else {}),
+            "started_at": self.started,
+            "reason": self.reason,
+            **others,
+        }
+        values |= {f"rows_{name}": count for name, count in counts.as_dict().items()}
+        self.connection.execute(
+            sql.SQL("insert into ops.load ({}) overriding system value values ({})").format(
+                columns_sql(values), sql.SQL(", ").join(sql.Placeholder(name) for name in values)
+            ),
+            values,
+        )
 
 
 class _Clock:
@@ -173,11 +420,6 @@ def _lock(connection: psycopg.Connection, feeds: Sequence[Feed]) -> None:
         connection.execute("select pg_advisory_xact_lock(526, hashtext(%s))", [name])
 
 
-def _next_load_id(connection: psycopg.Connection) -> int:
-    row = connection.execute("select nextval(pg_get_serial_sequence('ops.load', 'load_id'))").fetchone()
-    return int(row[0]) if row else 0
-
-
 def _was_loaded(connection: psycopg.Connection, dump: Dump) -> bool:
     query = "select 1 from ops.load where dump_id = %s and kind <> 'cascade' limit 1"
     return connection.execute(query, [dump.dump_id]).fetchone() is not None
@@ -190,6 +432,7 @@ def _conflict_batches(conflicts: list[merge.UniqueConflict], seal: Seal) -> Iter
     yield pyarrow.record_batch(
         [
             pyarrow.array([c.row_number for c in conflicts], pyarrow.int64()),
+            pyarrow.nulls(len(conflicts), pyarrow.int64()),
             pyarrow.array([[c.column] for c in conflicts], pyarrow.list_(pyarrow.string())),
             pyarrow.array([[f"unique.{c.column}"] for c in conflicts], pyarrow.list_(pyarrow.string())),
             pyarrow.array([version for version, _ in sealed], pyarrow.string()),
@@ -203,17 +446,18 @@ def _quarantine(
     connection: psycopg.Connection, feed: Feed, dump: Dump, load_id: int, batches: Iterable[pyarrow.RecordBatch]
 ) -> int:
     connection.execute(
-        "create temp table if not exists rejects (row_number bigint, columns text[], rules text[], key_version text,"
-        " sealed bytea) on commit drop"
+        "create temp table if not exists rejects (row_number bigint, line bigint, columns text[], rules text[],"
+        " key_version text, sealed bytea) on commit drop"
     )
     connection.execute("truncate rejects")
     count = copy_into(connection, "rejects", batches)
     if count:
         connection.execute(
             "insert into ops.quarantine"
-            " (dump_id, feed, row_number, columns, rules, contract, load_id, key_version, sealed)"
-            " select %s, %s, row_number, columns, rules, %s, %s, key_version, sealed from rejects"
-            " on conflict (dump_id, row_number) do update set columns = excluded.columns, rules = excluded.rules,"
+            " (dump_id, feed, row_number, line, columns, rules, contract, load_id, key_version, sealed)"
+            " select %s, %s, row_number, line, columns, rules, %s, %s, key_version, sealed from rejects"
+            " on conflict (dump_id, row_number) do update set line = excluded.line, columns = excluded.columns,"
+            " rules = excluded.rules,"
             " contract = excluded.contract, load_id = excluded.load_id, key_version = excluded.key_version,"
             " sealed = excluded.sealed, resolved_at = null",
             [dump.dump_id, feed.name, feed.fingerprint, load_id],
@@ -229,31 +473,24 @@ def _resolve_older(connection: psycopg.Connection, dump: Dump, load_id: int) -> 
     )
 
 
-def _audit(
-    connection: psycopg.Connection,
-    load_id: int,
-    kind: str,
-    feed: Feed,
-    dump: Dump,
-    run_id: str,
-    counts: RowCounts,
-    seconds: dict[str, float],
-    started: dt.datetime,
-) -> None:
-    values = {
-        "load_id": load_id,
-        "kind": kind,
-        "dump_id": dump.dump_id,
-        "feed": feed.name,
-        "run_id": run_id,
-        "contract": feed.fingerprint,
-        "seconds": Jsonb(seconds),
-        "started_at": started,
-    }
-    values |= {f"rows_{name}": count for name, count in counts.as_dict().items()}
+def _close_quarantine(connection: psycopg.Connection, dump: Dump, at: dt.datetime) -> None:
+    """Rows of a dump that is no longer in effect wait for nobody."""
     connection.execute(
-        sql.SQL("insert into ops.load ({}) overriding system value values ({})").format(
-            columns_sql(values), sql.SQL(", ").join(sql.Placeholder(name) for name in values)
-        ),
-        values,
+        "update ops.quarantine set resolved_at = %s where dump_id = %s and resolved_at is null", [at, dump.dump_id]
+    )
+
+
+def _reopen_quarantine(connection: psycopg.Connection, dump: Dump) -> None:
+    """Rows that waited when the dump went out of effect wait again."""
+    connection.execute(
+        "update ops.quarantine set resolved_at = null where dump_id = %s and resolved_at = %s",
+        [dump.dump_id, dump.settled_at],
+    )
+
+
+def _resolve_conflicts(connection: psycopg.Connection, feed: Feed, dump: Dump, at: dt.datetime) -> None:
+    """Forget the conflicts of an earlier merge of a dump that has just been merged again."""
+    connection.execute(
+        "update ops.quarantine set resolved_at = %s where dump_id = %s and resolved_at is null and rules && %s",
+        [at, dump.dump_id, [f"unique.{name}" for name in feed.unique]],
     )

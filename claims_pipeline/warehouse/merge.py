@@ -1,38 +1,47 @@
-"""The merge: from a staged dump to the table and its history, as SQL that any order of dumps ends in the same rows.
+"""The merge: one staged dump into the table and its history, as SQL, when every earlier dump has been merged.
 
-Belongs here: the statements, built from the contract, and the order in which they run within the transaction of
-`load`. Does not belong here: COPY, ledger, audit.
+Belongs here: the statements, built from the contract. Does not belong here: dumps that come late or are taken out
+(chain.py), COPY, ledger, audit.
 
-A row of the dump is newer than the row of its key in the table when its version is at least that one's, where version =
-(the contract's version column, the dump's stamp, dump number, row number). Rows of a replaced set (contentions) are
-newer when their dump's stamp and number are at least the newest of the stored set.
+A staged row is stale when its version column is older than that of the table's row with its key; without a version
+column it never is. Dumps in the order of their places (stamp, dump number) therefore end in one table and one history.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql
 
 from claims_pipeline.feeds import Feed
-from claims_pipeline.feeds.contract import ReplacedSet
-from claims_pipeline.vocabulary import RowCounts
 from claims_pipeline.warehouse.ddl import META_COLUMNS, columns_sql, history_of, table_of
+
+AFFECTED = sql.Identifier("affected")
+"""Temporary table with the scope of a partial merge: the scope columns of the rows that it may touch."""
 
 
 @dataclass(frozen=True)
 class MergeContext:
-    """What is the same for every row of one load."""
+    """What is the same for every row of one merge.
+
+    Attributes:
+        dump_id: the dump; 0 where rows go with their parent.
+        stamp: its time stamp, UTC.
+        load_id: of the audit.
+        at: when the change becomes visible, UTC; the same in table and history.
+    """
 
     dump_id: int
-    dump_stamp: object  # datetime, UTC
+    stamp: dt.datetime
     load_id: int
+    at: dt.datetime
 
     @property
     def values(self) -> dict[str, object]:
         """As parameters of the statements."""
-        return {"dump_id": self.dump_id, "stamp": self.dump_stamp, "load_id": self.load_id}
+        return {"dump_id": self.dump_id, "stamp": self.stamp, "load_id": self.load_id, "at": self.at}
 
 
 @dataclass(frozen=True)
@@ -44,9 +53,20 @@ class UniqueConflict:
     row: str
 
 
-def _equal(names: tuple[str, ...], left: str, right: str) -> sql.Composed:
+def scope_columns(feed: Feed) -> tuple[str, ...]:
+    """Columns that name what is merged together: the key, or the parent of a replaced set."""
+    return (feed.replaced_set.by,) if feed.replaced_set else feed.key
+
+
+def equal(names: tuple[str, ...], left: str, right: str) -> sql.Composed:
+    """Condition that two relations have the same values in these columns, which are never NULL."""
     pairs = [sql.SQL("{} = {}").format(sql.Identifier(left, n), sql.Identifier(right, n)) for n in names]
     return sql.SQL(" and ").join(pairs)
+
+
+def table_columns(feed: Feed) -> tuple[str, ...]:
+    """The columns that a row has in the table and in history."""
+    return tuple(c.name for c in feed.stored) + tuple(m.name for m in META_COLUMNS)
 
 
 def drop_duplicates(connection: psycopg.Connection, feed: Feed) -> int:
@@ -64,23 +84,21 @@ def drop_duplicates(connection: psycopg.Connection, feed: Feed) -> int:
     return connection.execute(query).rowcount
 
 
-def judge(connection: psycopg.Connection, feed: Feed, context: MergeContext) -> None:
+def judge(connection: psycopg.Connection, feed: Feed) -> None:
     """Give each staged row its verdict, in the temporary table `verdict`: inserted, updated, unchanged or stale."""
     connection.execute("create temp table verdict (_row_number bigint, verdict text) on commit drop")
+    older: sql.Composable = sql.SQL("false")
+    if feed.version and not feed.replaced_set:  # a set is replaced as a whole
+        older = sql.SQL("s.{0} < t.{0}").format(sql.Identifier(feed.version))
     query = sql.SQL(
         "insert into verdict select s._row_number, case"
-        "  when t.{first_key} is not null and t._row_hash = s._row_hash then 'unchanged'"
-        "  when not ({newer}) then 'stale'"
         "  when t.{first_key} is null then 'inserted'"
+        "  when t._row_hash = s._row_hash then 'unchanged'"
+        "  when {older} then 'stale'"
         "  else 'updated' end as verdict"
         " from stage s left join {table} t on {on_key}"
-    ).format(
-        first_key=sql.Identifier(feed.key[0]),
-        newer=_newer(feed),
-        table=table_of(feed),
-        on_key=_equal(feed.key, "t", "s"),
-    )
-    connection.execute(query, context.values)
+    ).format(first_key=sql.Identifier(feed.key[0]), older=older, table=table_of(feed), on_key=equal(feed.key, "t", "s"))
+    connection.execute(query)
     connection.execute("analyze verdict")
 
 
@@ -154,62 +172,71 @@ def _take_conflicts_of(
         s_key=columns_sql(feed.key, "s"),
         t_key=columns_sql(feed.key, "t"),
         w_key=columns_sql(feed.key, "w"),
-        o_is_t=_equal(feed.key, "o", "t"),
-        t_is_w=_equal(feed.key, "t", "w"),
+        o_is_t=equal(feed.key, "o", "t"),
+        t_is_w=equal(feed.key, "t", "w"),
     )
     return [UniqueConflict(number, name, row) for number, row in connection.execute(query)]
 
 
-def merge(connection: psycopg.Connection, feed: Feed, context: MergeContext) -> RowCounts:
-    """Merge the staged rows into the table as `judge` found; superseded versions go to history.
+def remove_absent(connection: psycopg.Connection, feed: Feed, context: MergeContext, *, partial: bool) -> int:
+    """Move the rows to history that the staged dump says are no more; returns how many. Comes before `judge`.
+
+    Args:
+        connection: within the load's transaction.
+        feed: the contract.
+        context: the dump and the load.
+        partial: only rows that AFFECTED names are staged; the dump says nothing here about others.
+    """
+    gone = _absent(feed, partial=partial)
+    if gone is None:
+        return 0
+    return connection.execute(
+        sql.SQL("with gone as (delete from {table} t where {gone} returning {columns}) {to_history}").format(
+            table=table_of(feed),
+            gone=gone,
+            columns=columns_sql(table_columns(feed), "t"),
+            to_history=to_history(feed, "deleted", sql.SQL("gone")),
+        ),
+        context.values,
+    ).rowcount
+
+
+def count_absent(connection: psycopg.Connection, feed: Feed) -> tuple[int, int]:
+    """(rows that a whole staged snapshot would delete, rows in the table); nothing is changed."""
+    gone = _absent(feed, partial=False) or sql.SQL("false")
+    query = sql.SQL("select count(*) filter (where {}), count(*) from {} t").format(gone, table_of(feed))
+    row = connection.execute(query).fetchone()
+    return (int(row[0]), int(row[1])) if row else (0, 0)
+
+
+def merge(connection: psycopg.Connection, feed: Feed, context: MergeContext) -> dict[str, int]:
+    """Merge the staged rows into the table as `judge` found; versions that they replace go to history.
 
     Returns:
-        Counts of inserted, updated, unchanged, stale and deleted rows; the other verdicts are the caller's.
+        Counts of inserted, updated, unchanged and stale rows, where there are any.
     """
 
-    def run(statement: str, **parts: sql.Composable) -> int:
-        query = sql.SQL(statement).format(
-            table=table_of(feed),
-            on_key=_equal(feed.key, "t", "s"),
-            **parts,
-        )
-        return connection.execute(query, context.values).rowcount
+    def run(statement: str, **parts: sql.Composable) -> None:
+        query = sql.SQL(statement).format(table=table_of(feed), on_key=equal(feed.key, "t", "s"), **parts)
+        connection.execute(query, context.values)
 
     counted: dict[str, int] = dict(
         connection.execute(
             "select verdict, count(*) from verdict v join stage s on s._row_number = v._row_number group by 1"
         ).fetchall()
     )
-
     stored = tuple(c.name for c in feed.stored)
     parts = {"stored": columns_sql(stored), "s_stored": columns_sql(stored, "s")}
-    deleted = 0
-    if feed.replaced_set:
-        deleted = run(
-            "with gone as (delete from {table} t"
-            " where exists (select 1 from stage s where s.{by} = t.{by} and {newer})"
-            "  and not exists (select 1 from stage s where {on_key}) returning {t_columns}),"
-            # Rows that stay as they are remember that the set is of this dump: an older one must not refill it.
-            " kept as (update {table} t"
-            "  set (_row_number, _dump_id, _dump_stamp, _load_id, _loaded_at)"
-            "   = row(s._row_number, %(dump_id)s, %(stamp)s, %(load_id)s, now())"
-            "  from stage s join verdict v on v._row_number = s._row_number and v.verdict = 'unchanged'"
-            "  where {on_key} and t.{by} in (select {by} from gone)) {to_history}",
-            by=sql.Identifier(feed.replaced_set.by),
-            newer=_newer(feed),
-            t_columns=columns_sql(_table_columns(feed), "t"),
-            to_history=_to_history(feed, "deleted", sql.SQL("gone")),
-        )
     if counted.get("updated"):
         run(
             "with past as (select {t_columns} from {table} t join stage s on {on_key}"
             " join verdict v on v._row_number = s._row_number and v.verdict = 'updated') {to_history}",
-            t_columns=columns_sql(_table_columns(feed), "t"),
-            to_history=_to_history(feed, "updated", sql.SQL("past")),
+            t_columns=columns_sql(table_columns(feed), "t"),
+            to_history=to_history(feed, "updated", sql.SQL("past")),
         )
         run(
             "update {table} t set ({stored}, _row_number, _row_hash, _dump_id, _dump_stamp, _load_id, _loaded_at)"
-            " = row({s_stored}, s._row_number, s._row_hash, %(dump_id)s, %(stamp)s, %(load_id)s, now())"
+            " = row({s_stored}, s._row_number, s._row_hash, %(dump_id)s, %(stamp)s, %(load_id)s, %(at)s)"
             " from stage s join verdict v on v._row_number = s._row_number and v.verdict = 'updated'"
             " where {on_key}",
             **parts,
@@ -217,87 +244,39 @@ def merge(connection: psycopg.Connection, feed: Feed, context: MergeContext) -> 
     if counted.get("inserted"):
         run(
             "insert into {table} ({stored}, _row_number, _row_hash, _dump_id, _dump_stamp, _load_id, _loaded_at)"
-            " select {s_stored}, s._row_number, s._row_hash, %(dump_id)s, %(stamp)s, %(load_id)s, now()"
+            " select {s_stored}, s._row_number, s._row_hash, %(dump_id)s, %(stamp)s, %(load_id)s, %(at)s"
             " from stage s {chosen}",
             chosen=_JOIN_INSERTED if len(counted) > 1 else sql.SQL(""),  # a first load inserts every row
             **parts,
         )
-    return RowCounts(deleted=deleted, **counted)
+    return counted
 
 
 _JOIN_INSERTED = sql.SQL("join verdict v on v._row_number = s._row_number and v.verdict = 'inserted'")
 
 
-def _table_columns(feed: Feed) -> tuple[str, ...]:
-    return tuple(c.name for c in feed.stored) + tuple(m.name for m in META_COLUMNS)
+def _absent(feed: Feed, *, partial: bool) -> sql.Composed | None:
+    """Condition on the table's rows t that the staged dump says are no more; None when a dump cannot say that."""
+    not_staged = sql.SQL("not exists (select 1 from stage s where {})").format(equal(feed.key, "t", "s"))
+    if feed.replaced_set:
+        same_set = equal(scope_columns(feed), "t", "s")
+        return sql.SQL("exists (select 1 from stage s where {}) and {}").format(same_set, not_staged)
+    if feed.snapshot:
+        return sql.SQL("{} and {}").format(in_scope(feed, "t") if partial else sql.SQL("true"), not_staged)
+    return None
 
 
-def _to_history(feed: Feed, operation: str, rows: sql.Composable) -> sql.Composed:
+def in_scope(feed: Feed, alias: str) -> sql.Composed:
+    """Condition that a relation's row is in the scope of a partial merge."""
+    same = equal(scope_columns(feed), "a", alias)
+    return sql.SQL("exists (select 1 from {} a where {})").format(AFFECTED, same)
+
+
+def to_history(feed: Feed, operation: str, rows: sql.Composable) -> sql.Composed:
     """Insert row versions, selected as `rows`, into the feed's history."""
-    columns = columns_sql(_table_columns(feed))
+    columns = columns_sql(table_columns(feed))
     return sql.SQL(
-        "insert into {history} ({columns}, _superseded_at, _superseded_by, _operation)"
-        " select {columns}, now(), %(load_id)s, {operation} from {rows}"
+        "insert into {history} ({columns},"
+        " _superseded_at, _superseded_by, _superseded_stamp, _superseded_dump, _operation)"
+        " select {columns}, %(at)s, %(load_id)s, %(stamp)s, %(dump_id)s, {operation} from {rows}"
     ).format(history=history_of(feed), columns=columns, operation=sql.Literal(operation), rows=rows)
-
-
-def _newer(feed: Feed) -> sql.Composed:
-    return _newer_set(feed.replaced_set, feed) if feed.replaced_set else _newer_row(feed)
-
-
-def _newer_row(feed: Feed) -> sql.Composed:
-    """Whether the staged row s may replace the table's row t: its version is not older."""
-    left: list[sql.Composable] = [sql.SQL("%(stamp)s"), sql.SQL("%(dump_id)s"), sql.SQL("s._row_number")]
-    right: list[sql.Composable] = [sql.SQL("t._dump_stamp"), sql.SQL("t._dump_id"), sql.SQL("t._row_number")]
-    if feed.version:
-        left.insert(0, sql.Identifier("s", feed.version))
-        right.insert(0, sql.Identifier("t", feed.version))
-    comma = sql.SQL(", ")
-    return sql.SQL("t.{} is null or ({}) >= ({})").format(
-        sql.Identifier(feed.key[0]), comma.join(left), comma.join(right)
-    )
-
-
-def _newer_set(of: ReplacedSet, feed: Feed) -> sql.Composed:
-    """Whether the dump's set of s's parent is not older than the stored set, nor than a parent that says "none"."""
-    return sql.SQL(
-        "not exists (select 1 from {table} n"
-        "  where n.{by} = s.{by} and (n._dump_stamp, n._dump_id) > (%(stamp)s, %(dump_id)s))"
-        " and not exists (select 1 from {parent} p"
-        "  where p.{parent_key} = s.{by} and p.{count} = 0 and p._dump_stamp > %(stamp)s)"
-    ).format(
-        table=table_of(feed),
-        by=sql.Identifier(of.by),
-        parent=sql.Identifier(feed.sender.name, of.parent),
-        parent_key=sql.Identifier(of.parent_key),
-        count=sql.Identifier(of.count),
-    )
-
-
-def remove_emptied_sets(connection: psycopg.Connection, child: Feed, *, parent_load_id: int, load_id: int) -> int:
-    """Remove the sets of parents that this load brought with a count of zero, where the stored set is older.
-
-    A dump of children cannot say "none": only its parent's count can. Removed rows go to history.
-
-    Returns:
-        How many rows were removed.
-    """
-    of = child.replaced_set
-    if of is None:
-        return 0
-    query = sql.SQL(
-        "with gone as (delete from {table} t using {parent} p"
-        " where p._load_id = %(parent_load)s and p.{count} = 0 and t.{by} = p.{parent_key}"
-        # Some rows of a newer set may be unchanged since an older dump: the set stays or goes as a whole.
-        "  and not exists (select 1 from {table} n where n.{by} = t.{by} and n._dump_stamp >= p._dump_stamp)"
-        " returning {t_columns}) {to_history}"
-    ).format(
-        table=table_of(child),
-        parent=sql.Identifier(child.sender.name, of.parent),
-        parent_key=sql.Identifier(of.parent_key),
-        count=sql.Identifier(of.count),
-        by=sql.Identifier(of.by),
-        t_columns=columns_sql(_table_columns(child), "t"),
-        to_history=_to_history(child, "deleted", sql.SQL("gone")),
-    )
-    return connection.execute(query, {"parent_load": parent_load_id, "load_id": load_id}).rowcount

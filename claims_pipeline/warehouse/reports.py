@@ -130,6 +130,7 @@ class FeedStatus:
     dumps_open: int
     dumps_refused: int
     dumps_skipped: int
+    dumps_waiting: int = 0
 
 
 def feed_status(connection: psycopg.Connection) -> list[FeedStatus]:
@@ -148,8 +149,11 @@ def quarantine_of(connection: psycopg.Connection, dump_id: int) -> list[tuple[st
 
 
 def quarantine_by_feed(connection: psycopg.Connection) -> list[tuple[str, int]]:
-    """Open quarantined rows by feed."""
-    query = "select feed, count(*) from ops.quarantine where resolved_at is null group by 1"
+    """Open quarantined rows by feed, of dumps in effect."""
+    query = (
+        "select q.feed, count(*) from ops.quarantine q join ops.dump d using (dump_id)"
+        " where q.resolved_at is null and d.in_effect group by 1"
+    )
     return connection.execute(query).fetchall()
 
 

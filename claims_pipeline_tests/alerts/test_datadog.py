@@ -34,7 +34,9 @@ def test_every_metric_that_is_sent_is_documented_with_its_type_and_tags(statsd: 
     sink(statsd).run_metrics(EVERYTHING)
     sink(statsd).run_crashed(sender="indici", title="killed", text="no report")
     sink(statsd).dumps_missing(["indici/patients"])
-    kinds = {"count": "c", "distribution": "d"}
+    sink(statsd).upkeep_failed(task="backup", title="Upkeep: backup failed", text="no room")
+    sink(statsd).backups(backup_age=1.5, drill_age=2.5, backup_bytes=3, backup_seconds=4.5)
+    kinds = {"count": "c", "distribution": "d", "gauge": "g"}
     documented = {(metric.name, kinds[metric.type], frozenset(metric.tags) | {"env"}) for metric in METRICS}
     assert {(line.name, line.type, frozenset(line.tags)) for line in statsd.metrics()} == documented
 
@@ -137,3 +139,23 @@ def test_the_table_documents_every_metric() -> None:
     lines = metrics_table().splitlines()
     assert len(lines) == len(METRICS) + 2
     assert "| `claims.rejects` | count | row | sender, dataset, rule | Quarantined rows by rule. |" in lines
+
+
+# ------------------------------------------------------------------------------------------ upkeep
+
+
+def test_the_ages_of_backup_and_drill_are_sent(statsd: StatsdListener) -> None:
+    sink(statsd).backups(backup_age=90_000, drill_age=700_000, backup_bytes=5, backup_seconds=6)
+    found = {line.name: line.value for line in statsd.metrics()}
+    assert (found["claims.backup.age"], found["claims.backup.drill.age"]) == (90_000, 700_000)
+
+
+def test_without_a_backup_there_is_an_age_and_no_size(statsd: StatsdListener) -> None:
+    sink(statsd).backups(backup_age=1, drill_age=1, backup_bytes=None, backup_seconds=None)
+    assert {line.name for line in statsd.metrics(at_least=2)} == {"claims.backup.age", "claims.backup.drill.age"}
+
+
+def test_a_failed_task_of_upkeep_is_an_event(statsd: StatsdListener) -> None:
+    sink(statsd).upkeep_failed(task="backup", title="Upkeep: backup failed", text="no room")
+    (event,) = statsd.events()
+    assert ("Upkeep: backup failed" in event, "no room" in event) == (True, True)

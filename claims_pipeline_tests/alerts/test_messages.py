@@ -19,6 +19,7 @@ from claims_pipeline.alerts.messages import (
     digest_message,
     missing_message,
     run_message,
+    upkeep_message,
 )
 from claims_pipeline.vocabulary import DumpReport, DumpStatus, DumpVerdict, RunReport
 from claims_pipeline_tests.alerts.reports import (
@@ -237,3 +238,17 @@ def test_a_digest_names_the_feeds_that_are_missing() -> None:
     message = digest_message(day=DAY, dumps=[LOADED, REFUSED], missing=["indici/patients"])
     assert texts_of(message)[0] == ":warning: Digest of 2026-11-21: 2 dumps, 1 not loaded, 1 feed missing"
     assert "• `indici/patients`" in said(message)
+
+
+# ------------------------------------------------------------------------------------------ upkeep
+
+
+@pytest.mark.parametrize(("task", "command"), [("backup", "backup now"), ("restore_drill", "backup drill")])
+def test_a_failed_task_of_upkeep_says_what_to_do(task: str, command: str) -> None:
+    message = upkeep_message(task=task, error="no room", run_id="r1", run_url="http://localhost/runs/r1")
+    assert (f"`claims-pipeline {command}`" in said(message), "no room" in said(message)) == (True, True)
+
+
+def test_a_task_of_upkeep_that_nobody_described_is_told_too() -> None:
+    message = upkeep_message(task="sweep <b>", error="", run_id="r1")
+    assert ("sweep" in message.text, "<b>" in message.text, "What to do" in said(message)) == (True, False, True)

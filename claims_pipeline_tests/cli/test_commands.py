@@ -27,8 +27,10 @@ def commands(group: object, path: str = "") -> Iterator[str]:
 COMMANDS = sorted(commands(typer.main.get_command(app)))
 
 RELIED_ON = {
-    "approve", "catch-up", "demo", "dev", "explain", "feeds list", "feeds show", "generate", "keys", "local down",
-    "local reset", "local status", "local up", "migrate", "reject", "retry", "status",
+    "approve", "backup drill", "backup list", "backup now", "backup prune", "backup restore",
+    "catch-up", "demo", "dev", "explain", "feeds list", "feeds show", "generate", "keys", "local down",
+    "local reset", "local status", "local up", "migrate", "quarantine list", "quarantine replay",
+    "quarantine show", "reject", "retry", "status",
 }  # fmt: skip
 """Commands that manifests, messages and people's hands know: none may vanish."""
 

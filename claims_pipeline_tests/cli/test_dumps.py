@@ -177,19 +177,25 @@ def test_a_dump_over_its_budget_waits_for_a_person(held: CodeLocation) -> None:
 
 
 def test_approve_releases_a_held_dump(held: CodeLocation) -> None:
-    assert call("approve", NAME).exit_code == 0
+    assert call("approve", NAME, "--reason", "known defect").exit_code == 0
     call("catch-up")
     assert held.live() == {UPLOADS: 3}
 
 
 def test_approve_notes_who_did_it(held: CodeLocation, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLAIMS_ACTOR", "an operator")
-    call("approve", NAME)
+    call("approve", NAME, "--reason", "known defect")
     assert [dump.approved_by for dump in held.dumps()] == ["an operator"]
 
 
+@pytest.mark.parametrize("command", ["approve", "reject"])
+def test_no_decision_without_a_reason(held: CodeLocation, command: str) -> None:
+    assert call(command, NAME).exit_code == 2
+    assert [dump.verdict for dump in held.dumps()] == [DumpVerdict.HELD]
+
+
 def test_reject_refuses_a_held_dump_for_good(held: CodeLocation) -> None:
-    assert call("reject", NAME).exit_code == 0
+    assert call("reject", NAME, "--reason", "wrong file").exit_code == 0
     call("catch-up")
     assert (held.live(), held.statuses()) == ({}, {DumpStatus.REFUSED: 1})
 
@@ -198,7 +204,7 @@ def test_reject_refuses_a_held_dump_for_good(held: CodeLocation) -> None:
 def test_only_held_dumps_can_be_decided_on(location: CodeLocation, command: str) -> None:
     location.put(upload_name(), as_csv(upload_lines()))
     call("catch-up")
-    result = call(command, NAME)
+    result = call(command, NAME, "--reason", "ticket 12")
     assert (result.exit_code, "0 of them held" in " ".join(result.stderr.split())) == (3, True)
 
 

@@ -80,6 +80,41 @@ def test_minimally_quoted_text_comes_back_with_bare_blanks_as_null(rows: list[tu
     assert got == {i: [None if cell in {"", "\\N"} else cell for cell in row] for i, row in enumerate(rows, 1)}
 
 
+def lines_where_rows_begin(dump: bytes, *, batch_bytes: int) -> dict[int, int | None]:
+    source = CsvSource(io.BytesIO(dump), compression=None, dialect=Csv(), batch_bytes=batch_bytes)
+    found: dict[int, int | None] = {}
+    for batch in source.batches():
+        for number in [*batch.numbers.tolist(), *(row.number for row in batch.ragged)]:
+            found[number] = batch.line_of(number)
+    return found
+
+
+@relaxed
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.lists(nasty, min_size=2, max_size=3)), max_size=20),
+    st.integers(0, 2),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+    st.booleans(),
+    blocks,
+)
+def test_lines_where_rows_begin_are_those_of_pythons_reader(
+    rows: list[tuple[int, list[str]]], blank: int, line_end: str, is_ended: bool, block: int
+) -> None:
+    """Blank lines before header and rows, line ends within values, ragged rows, no line end at the end."""
+    text = line_end * blank + "a,b" + line_end
+    for blank_before, row in rows:
+        text += line_end * blank_before + written([row], quoting=csv.QUOTE_ALL, line_end=line_end).decode()
+    text = text if is_ended else text.removesuffix(line_end)
+    reader = csv.reader(io.StringIO(text, newline=""))
+    begins, before = [], 0
+    for row in reader:
+        if row:
+            begins.append(before + 1)
+        before = reader.line_num
+    found = lines_where_rows_begin(text.encode(), batch_bytes=block)
+    assert found == dict(enumerate(begins[1:], 1))
+
+
 RAGGED_OR_NOT = [
     "1,x",
     "ragged",

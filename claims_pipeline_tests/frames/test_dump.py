@@ -99,6 +99,11 @@ def test_a_ragged_reject_holds_its_line() -> None:
     assert json.loads(opened(outcome.rejects[0])) == {"_line": "a,\udcffb"}
 
 
+def test_a_reject_tells_the_line_on_which_it_begins() -> None:
+    dump = csv_bytes([good(note="a\nb"), good(room="x"), good()]) + b"ragged,row\r\n"
+    assert {reject["row_number"]: reject["line"] for reject in deliver(dump).rejects} == {2: 4, 4: 6}
+
+
 def test_a_null_byte_is_a_fault_of_its_own() -> None:
     assert deliver(csv_bytes([good(note="a\0b")])).rules == {1: ["note.nul"]}
 

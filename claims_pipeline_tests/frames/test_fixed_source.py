@@ -75,6 +75,12 @@ def test_a_line_that_is_too_long_or_holds_no_number_is_set_apart(tmp_path: Path)
     assert [row["_"] for row in rows] == [1]
 
 
+def test_a_reject_tells_its_line(tmp_path: Path) -> None:
+    _read(b"HEAD\n\n   1a\n\n   xb\n", tmp_path, header_lines=1)
+    found = pq.read_table(tmp_path / "rejects.parquet", columns=["row_number", "line"]).to_pylist()
+    assert found == [{"row_number": 2, "line": 5}]
+
+
 @pytest.mark.parametrize("lines", [1, 2, 3])
 def test_header_lines_are_no_rows_wherever_a_batch_ends(tmp_path: Path, lines: int) -> None:
     body = b"HEAD\n" * lines + b"".join(b"%-4d%-20s\n" % (number, b"x") for number in range(1, 9_001))

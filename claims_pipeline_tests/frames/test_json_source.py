@@ -29,6 +29,12 @@ def test_what_is_no_object_is_ragged_under_its_number(batch_bytes: int) -> None:
     assert [row["_row_number"] for row in outcome.rows] == [1, 8]
 
 
+@pytest.mark.parametrize("batch_bytes", [1, 30, 8 << 20])
+def test_a_reject_tells_its_line(batch_bytes: int) -> None:
+    outcome = lines("", '{"checkup_id": 1}', "", "x", '{"checkup_id": "y"}', batch_bytes=batch_bytes)
+    assert {reject["row_number"]: reject["line"] for reject in outcome.rejects} == {2: 4, 3: 5}
+
+
 def test_a_ragged_line_is_sealed_as_delivered() -> None:
     outcome = lines('{"checkup_id": 1}', b'{"checkup_id": \xff')
     assert json.loads(opened(outcome.rejects[0], FEED)) == {"_line": '{"checkup_id": \udcff'}

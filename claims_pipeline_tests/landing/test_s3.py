@@ -103,6 +103,15 @@ def test_an_object_that_was_overwritten_since_it_was_listed_is_not_taken(s3: S3C
     assert caught.value.rule == "dump.changed"
 
 
+def test_an_object_that_was_overwritten_replaces_no_earlier_copy(s3: S3Client, bucket: str) -> None:
+    source = put(s3, bucket, b"first")
+    copy = archive(s3, source)
+    put(s3, bucket, b"other")
+    with pytest.raises(BadDump):
+        archive(s3, source)
+    assert digest(s3, bucket=bucket, key="archive/a.csv") == (5, copy.sha256)
+
+
 def test_an_object_of_another_size_than_listed_is_not_taken(s3: S3Client, bucket: str) -> None:
     # As on endpoints whose ETag is no hash of the content.
     source = put(s3, bucket, b"first")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,6 +53,9 @@ def dump(
         run_id=None,
         arrived_at=_NOON,
         settled_at=None,
+        in_effect=False,
+        loaded_key=None,
+        superseded_by=None,
     )
 
 
@@ -103,6 +107,13 @@ def test_a_dump_whose_run_has_not_ended_is_left_to_it() -> None:
 
 def test_a_dump_whose_run_has_ended_is_asked_for_again() -> None:
     assert len(decided([dump(request_id="r1", attempts=1)], in_flight=["r2"]).plans) == 1
+
+
+def test_a_dump_whose_attempts_begin_anew_gets_another_request() -> None:
+    before = dump()
+    again = replace(before, requested_at=_NOON)  # as approve and retry leave it
+    (first,), (second,) = decided([before]).plans, decided([again]).plans
+    assert first.request_id != second.request_id
 
 
 def test_a_dump_that_was_tried_often_is_given_up() -> None:

@@ -14,6 +14,7 @@ from claims_pipeline.definitions import build_definitions
 from claims_pipeline.feeds.va_form526 import SENDER
 from claims_pipeline.local import LocalServices
 from claims_pipeline.orchestration.sensors import killed_runs_sensor
+from claims_pipeline.orchestration.upkeep import BACKUP, RESTORE_DRILL
 from claims_pipeline.settings import PROJECT_ROOT
 from claims_pipeline_tests.fix_dagster import (
     DAY,
@@ -21,6 +22,7 @@ from claims_pipeline_tests.fix_dagster import (
     UPLOADS,
     CodeLocation,
     Configure,
+    whole_job,
 )
 from claims_pipeline_tests.fix_listeners import SlackAnswer, SlackListener
 from claims_pipeline_tests.fix_proxy import Proxy
@@ -166,3 +168,24 @@ def begun_run(instance: dg.DagsterInstance) -> dg.DagsterRun:
                 return run
         time.sleep(0.1)
     raise TimeoutError("no step of the run began")
+
+
+# ---------------------------------------------------------------------------------------------- upkeep
+
+
+def test_a_killed_task_of_upkeep_is_told_of(kept_location: CodeLocation, watch: Watch, told: SlackListener) -> None:
+    job = whole_job().get_subset(asset_selection={BACKUP})
+    run = kept_location.instance.create_run_for_job(job, asset_selection=frozenset({BACKUP}))
+    kept_location.instance.report_run_failed(run)
+    watch.tick()
+    assert ["backup failed" in call.payload["text"] for call in told.calls] == [True]
+
+
+def test_a_failed_task_of_upkeep_is_told_of_once(
+    kept_location: CodeLocation, watch: Watch, told: SlackListener
+) -> None:
+    whole_job().execute_in_process(
+        instance=kept_location.instance, asset_selection=[RESTORE_DRILL], raise_on_error=False
+    )  # there is no backup
+    watch.tick()
+    assert ["restore drill failed" in call.payload["text"] for call in told.calls] == [True]

@@ -99,6 +99,17 @@ def test_a_dump_of_yesterday_does_not_count_for_today(location: CodeLocation, to
     assert ["No dump for 2026-05-05" in call.payload["text"] for call in told.calls] == [True]
 
 
+def test_a_dump_that_is_not_read_yet_is_told_with_its_reason(
+    location: CodeLocation, told: SlackListener, configure: Configure
+) -> None:
+    configure(settle_seconds=3600)
+    location.drop(rows=12)
+    missing(location)
+    (call,) = told.calls
+    assert ":hourglass: 5 dumps not read by 2026-05-04" in call.payload["text"]
+    assert "read when a second look finds it unchanged" in str(call.payload["blocks"])
+
+
 def test_it_asks_for_what_is_open(location: CodeLocation) -> None:
     location.put(upload_name(), as_csv(upload_lines()))
     requests, _ = missing(location)

@@ -206,6 +206,11 @@ def test_a_row_set_apart_again_is_open_again(lab: Lab) -> None:
     assert lab.count("select count(*) from ops.quarantine where resolved_at is null") == 1
 
 
+def test_rejects_of_frames_that_know_no_lines_are_kept(lab: Lab) -> None:
+    lab.load_batches(VISITS, lab.dump(VISITS), [], read=1, rejects=[rejected(1).drop_columns(["line"])])
+    assert lab.connection.execute("select row_number, line from ops.quarantine").fetchall() == [(1, None)]
+
+
 def test_rows_left_out_are_counted(lab: Lab) -> None:
     loaded = lab.load_batches(VISITS, lab.dump(VISITS), [batch_of(VISITS, [(1, "a", 0)])], read=3, filtered=2)
     assert loaded.rows == RowCounts(read=3, inserted=1, filtered=2)
