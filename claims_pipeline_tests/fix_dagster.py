@@ -434,9 +434,11 @@ def dagster_dev_in(state: Path, environment: Mapping[str, str] | None = None) ->
         dev.wait_for(dev.is_ready)
         yield dev
     finally:
-        if dev is not None:
-            _end(dev)
-        reset(state)
+        try:
+            if dev is not None:
+                _end(dev)
+        finally:
+            reset(state)
 
 
 def _started(state: Path, parts: LocalServices, settings: Mapping[str, str]) -> DagsterDev:

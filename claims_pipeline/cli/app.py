@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from claims_pipeline.cli import backup, develop, feeds, local, prune, quarantine, rebuild
+from claims_pipeline.cli import backup, develop, feeds, local, prune, quarantine, rebuild, undo
 from claims_pipeline.cli.output import (
     EXIT_ATTENTION,
     EXIT_ERROR,
@@ -43,6 +43,7 @@ app.add_typer(quarantine.app, name="quarantine")
 develop.add_to(app)
 prune.add_to(app)
 rebuild.add_to(app)
+undo.add_to(app)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")]
 File = Annotated[str, typer.Argument(help="File name, whole key, or dump number.", show_default=False)]

@@ -1,4 +1,4 @@
-"""Views that follow from contracts: for BI (counts, small ones hidden), and under the names that readers know.
+"""Views that follow from contracts: for BI (counts, small ones hidden), under names that readers know, and of the past.
 
 Belongs here: the views' definitions. Does not belong here: tables (ddl.py), roles. Made anew by every migration.
 
@@ -12,11 +12,12 @@ import psycopg
 from psycopg import sql
 
 from claims_pipeline.feeds import Feed
-from claims_pipeline.warehouse.ddl import table_of
+from claims_pipeline.warehouse.ddl import columns_sql, history_of, table_of
 
 
 def ensure_views(connection: psycopg.Connection, feed: Feed) -> None:
     """Make the feed's views as the contract says."""
+    _versions(connection, feed)
     connection.execute("create schema if not exists bi")
     view = sql.Identifier("bi", f"{feed.sender.name}_{feed.dataset}")
     connection.execute(sql.SQL("drop view if exists {}").format(view))
@@ -35,6 +36,29 @@ def ensure_views(connection: psycopg.Connection, feed: Feed) -> None:
                 " from {} t join ops.dump d on d.dump_id = t._dump_id"
             ).format(view, table_of(feed))
         )
+
+
+def _versions(connection: psycopg.Connection, feed: Feed) -> None:
+    """Every version of every row with its two times: what a row, or the table, was on a day."""
+    view = sql.Identifier("history", f"{feed.sender.name}__{feed.dataset}__versions"[:63])
+    stored = columns_sql(c.name for c in feed.stored)
+    connection.execute(sql.SQL("drop view if exists {}").format(view))
+    connection.execute(
+        sql.SQL(
+            "create view {view} as"
+            " select {stored}, _dump_stamp as delivered_from, null::timestamptz as delivered_to,"
+            "  _loaded_at as shown_from, null::timestamptz as shown_to, null::text as ended, _dump_id, _row_number"
+            " from {table} union all"
+            " select {stored}, case when _retracted_by is null then _dump_stamp end,"
+            "  case when _retracted_by is null then _superseded_stamp end,"
+            "  _loaded_at, _superseded_at, _operation, _dump_id, _row_number from {history}"
+        ).format(view=view, stored=stored, table=table_of(feed), history=history_of(feed))
+    )
+    text = (
+        f"{feed.title} Every version. delivered_from/to: by time stamps of dumps, NULL where a version was found wrong "
+        "later; shown_from/to: when it stood in the table."
+    )
+    connection.execute(sql.SQL("comment on view {} is {}").format(view, sql.Literal(text)))
 
 
 def _counts(feed: Feed) -> sql.Composed:

@@ -58,9 +58,10 @@ def main() -> int:
                     said = time.monotonic()
                     lost = sum(bool(outcome.failures) for outcome in outcomes)
                     out.print(f"  {len(outcomes)} rounds in {said - begun:.0f} s, {lost} not survived")
-            for recovery in ticks.play(arena, Path(folder), rounds=arguments.ticks, seed=arguments.seed):
-                recoveries.append(recovery)
-                _tell_ticks(recovery)
+            if arguments.ticks:
+                for recovery in ticks.play(arena, Path(folder), rounds=arguments.ticks, seed=arguments.seed):
+                    recoveries.append(recovery)
+                    _tell_ticks(recovery)
         except KeyboardInterrupt:
             out.print("stopped")
         finally:

@@ -8,7 +8,9 @@ One day of dumps is a round. All rounds share one system, as days do in real lif
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -65,19 +67,25 @@ def play(arena: Arena, folder: Path, *, rounds: int, seed: int) -> Iterator[Reco
     dice = random.Random(seed)
     settings = {VARIABLE: f"@{armed}", "CLAIMS_SETTLE_SECONDS": "0", **arena.keys}
     with dagster_dev_in(folder / "dev", settings) as dev:
-        for number, day in enumerate(days):
-            point = dice.choice(_KILLED_IN_A_RUN)
-            armed.write_text(point)
-            _deliver(dev, day)
-            dev.wait_for(lambda: not armed.exists(), seconds=_PATIENCE)
-            died, moment = time.monotonic(), time.time()
-            count = sum(len(each) for each in days[: number + 1])
-            dev.wait_for(lambda count=count: _is_quiet(dev, count), seconds=_PATIENCE)  # type: ignore[misc]
-            seconds, ticks = time.monotonic() - died, _ticks_since(dev, moment)
-            with connect(dev.database_url) as connection:
-                found = content(connection).differences(due[number], same_order=True)
-            dev.wait_for(lambda: not _runs_at_work(dev), seconds=_PATIENCE)  # what comes after the load ends, too
-            yield Recovery(point, ticks, seconds, tuple(found))
+        try:
+            for number, then in enumerate(due, 1):
+                yield _round(dev, armed, dice.choice(_KILLED_IN_A_RUN), days[:number], then)
+        finally:
+            os.killpg(dev.process.pid, signal.SIGKILL)  # how it ends when it is asked to is another test's
+
+
+def _round(dev: DagsterDev, armed: Path, point: str, days: tuple[Delivery, ...], due: Content) -> Recovery:
+    """Play the last of these days."""
+    armed.write_text(point)
+    _deliver(dev, days[-1])
+    dev.wait_for(lambda: not armed.exists(), seconds=_PATIENCE)
+    died, moment = time.monotonic(), time.time()
+    dev.wait_for(lambda: _is_quiet(dev, sum(len(day) for day in days)), seconds=_PATIENCE)
+    seconds, ticks = time.monotonic() - died, _ticks_since(dev, moment)
+    with connect(dev.database_url) as connection:
+        found = content(connection).differences(due, same_order=True)
+    dev.wait_for(lambda: not _runs_at_work(dev), seconds=_PATIENCE)  # what comes after the load ends, too
+    return Recovery(point, ticks, seconds, tuple(found))
 
 
 def _undisturbed(arena: Arena, days: tuple[Delivery, ...]) -> Iterator[Content]:
