@@ -53,6 +53,7 @@ REJECTS_SCHEMA = pa.schema(
         ("rules", pa.list_(pa.string())),
         ("key_version", pa.string()),
         ("sealed", pa.binary()),
+        ("row_key", pa.list_(pa.string())),
     ]
 )
 
@@ -255,7 +256,7 @@ class _Pass:
                 {name: times.filter(stays) for name, times in local.items()},
                 batch.numbers[kept],
             )
-        self._quarantine(batch, layout, broken, rejected)
+        self._quarantine(batch, layout, broken, rejected, typed)
         self._clock.lap("write")
 
         for issue in (*nulled, *advice):
@@ -338,7 +339,31 @@ class _Pass:
         self._clock.lap("treat")
         self._rows.write_table(pa.table([*stored, pa.array(numbers), hashes], schema=self._schema))
 
-    def _quarantine(self, batch: RawBatch, layout: Layout, broken: list[Broken], rejected: Mask) -> None:
+    def _row_keys(self, typed: pa.Table, places: np.typing.NDArray[np.intp]) -> list[list[str] | None]:
+        """Keys of rows as the table stores them, in its order; None where a part cannot be read, or nobody asks."""
+        if self._feed.snapshot is None:
+            return [None] * len(places)
+        parts: list[list[str | None]] = []
+        for column in self._feed.columns:
+            if any(stored.key for stored in column.stored):
+                values = typed[column.name].combine_chunks().take(pa.array(places))
+                treated = treat(
+                    values,
+                    column,
+                    sender=self._feed.sender.name,
+                    keys=self._keys.token,
+                    delivery_day=self._delivery_day,
+                )
+                parts += [
+                    pc.cast(array, pa.string()).to_pylist()
+                    for array, stored in zip(treated, column.stored, strict=False)
+                    if stored.key
+                ]
+        return [[str(v) for v in key] if None not in key else None for key in zip(*parts, strict=True)]
+
+    def _quarantine(
+        self, batch: RawBatch, layout: Layout, broken: list[Broken], rejected: Mask, typed: pa.Table
+    ) -> None:
         for fault in broken:
             if count := int(fault.rows.sum()):
                 self._rejected[fault.rule] += count
@@ -353,7 +378,8 @@ class _Pass:
                     by_row[place].append(fault)
             names = _distinct(layout.delivered)
             cells = [delivered_texts(column.take(pa.array(places))) for column in batch.columns]
-            for place, values in zip(places.tolist(), zip(*cells, strict=True), strict=True):
+            row_keys = self._row_keys(typed, places)
+            for place, values, row_key in zip(places.tolist(), zip(*cells, strict=True), row_keys, strict=True):
                 number = int(batch.numbers[place])
                 self._rejects.add(
                     number,
@@ -361,6 +387,7 @@ class _Pass:
                     list(dict.fromkeys(b.column for b in by_row[place] if b.column)),
                     list(dict.fromkeys(b.rule for b in by_row[place])),
                     dict(zip(names, values, strict=True)),
+                    row_key,
                 )
         self._rejects.flush()
 
@@ -375,7 +402,13 @@ class _RejectsWriter:
         self._pending: list[dict[str, object]] = []
 
     def add(
-        self, number: int, line: int | None, columns: list[str], rules: list[str], row: dict[str, str | None]
+        self,
+        number: int,
+        line: int | None,
+        columns: list[str],
+        rules: list[str],
+        row: dict[str, str | None],
+        row_key: list[str] | None = None,
     ) -> None:
         version, sealed = seal(json.dumps(row).encode(), ring=self._ring, context=f"{self._feed}:{number}")
         self._pending.append(
@@ -386,6 +419,7 @@ class _RejectsWriter:
                 "rules": rules,
                 "key_version": version,
                 "sealed": sealed,
+                "row_key": row_key,
             }
         )
 

@@ -30,6 +30,7 @@ from claims_pipeline.warehouse.merge import (
     MergeContext,
     equal,
     in_scope,
+    not_quarantined,
     scope_columns,
     table_columns,
     to_history,
@@ -126,7 +127,8 @@ def touch_staged(connection: psycopg.Connection, feed: Feed, context: MergeConte
         )
     not_staged = sql.SQL("not exists (select 1 from stage s where {})").format(equal(scope_columns(feed), "s", "t"))
     if feed.snapshot:
-        _touch(connection, feed, "select {t_scope} from state t where {not_staged}", {}, not_staged=not_staged)
+        absent = sql.SQL("{} and {}").format(not_staged, not_quarantined(feed, "t"))
+        _touch(connection, feed, "select {t_scope} from state t where {absent}", context.values, absent=absent)
     elif again:
         _touch(
             connection,
@@ -189,12 +191,12 @@ def keep_conflicts(connection: psycopg.Connection, dump_id: int, load_id: int) -
     return dict(rules.fetchall())
 
 
-def count_absent(connection: psycopg.Connection, feed: Feed) -> tuple[int, int]:
+def count_absent(connection: psycopg.Connection, feed: Feed, context: MergeContext) -> tuple[int, int]:
     """(rows that the staged snapshot would delete, rows) at its place, after `touch_staged`."""
     query = sql.SQL(
-        "select count(*) filter (where not exists (select 1 from stage s where {})), count(*) from state t"
-    ).format(equal(feed.key, "s", "t"))
-    row = connection.execute(query).fetchone()
+        "select count(*) filter (where not exists (select 1 from stage s where {}) and {}), count(*) from state t"
+    ).format(equal(feed.key, "s", "t"), not_quarantined(feed, "t"))
+    row = connection.execute(query, context.values).fetchone()
     return (int(row[0]), int(row[1])) if row else (0, 0)
 
 

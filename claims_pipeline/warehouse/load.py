@@ -40,9 +40,10 @@ QUARANTINE_SCHEMA = pyarrow.schema(
         ("rules", pyarrow.list_(pyarrow.string())),
         ("key_version", pyarrow.string()),
         ("sealed", pyarrow.binary()),
+        ("row_key", pyarrow.list_(pyarrow.string())),
     ]
 )
-"""The rejects of a validated dump, as `frames` writes them; frames of earlier versions have no `line`."""
+"""The rejects of a validated dump, as `frames` writes them; those of earlier versions have no `line`, no `row_key`."""
 
 
 class TooManyDeletedError(ClaimsPipelineError):
@@ -139,6 +140,8 @@ def load_dump(
         with clock.stage("copy"):
             staged = copy_into(connection, "stage", rows)
         reach("load.copied")
+        with clock.stage("quarantine"):
+            quarantined = _quarantine(connection, feed, dump, context.load_id, rejects)
         with clock.stage("merge"):
             connection.execute("analyze stage")
             duplicates = merge.drop_duplicates(connection, feed)
@@ -149,11 +152,9 @@ def load_dump(
                 merged = work.out_of_order(dump, context, standing.replaces)
                 removed, replayed = work.removed, work.replayed
         reach("load.merged")
-        with clock.stage("quarantine"):
-            quarantined = _quarantine(connection, feed, dump, context.load_id, rejects)
-            quarantined += _quarantine(
-                connection, feed, dump, context.load_id, _conflict_batches(merged.conflicts, seal)
-            )
+        with clock.stage("conflicts"):
+            conflict_batches = _conflict_batches(merged.conflicts, seal)
+            quarantined += _quarantine(connection, feed, dump, context.load_id, conflict_batches)
             _resolve_older(connection, dump, context.load_id)
         reach("load.quarantined")
         conflicts = merged.rows.quarantined
@@ -275,7 +276,7 @@ class _Work:
     def in_order(self, dump: Dump, context: MergeContext) -> fold.Merged:
         """Merge the stage: every dump in effect has an earlier place."""
         if self.feed.snapshot and dump.approved_by is None:
-            self._guard(*merge.count_absent(self.connection, self.feed))
+            self._guard(*merge.count_absent(self.connection, self.feed, context))
         merged = fold.merge_staged(self.connection, self.feed, dump, context, partial=False)
         if gone := fold.empty_staged_sets(self.connection, self.feed, context):
             merged = replace(merged, rows=merged.rows + RowCounts(deleted=gone))
@@ -291,7 +292,7 @@ class _Work:
         chain.begin_scope(connection, feed)
         chain.touch_staged(connection, feed, context, again=dump.in_effect)
         if feed.snapshot and dump.approved_by is None:
-            self._guard(*chain.count_absent(connection, feed))
+            self._guard(*chain.count_absent(connection, feed, context))
         still = chain.known_conflicts(connection, feed, dump.dump_id) if dump.in_effect else 0
         for other in replaces:
             chain.touch_written_by(connection, feed, other.dump_id)
@@ -437,6 +438,7 @@ def _conflict_batches(conflicts: list[merge.UniqueConflict], seal: Seal) -> Iter
             pyarrow.array([[f"unique.{c.column}"] for c in conflicts], pyarrow.list_(pyarrow.string())),
             pyarrow.array([version for version, _ in sealed], pyarrow.string()),
             pyarrow.array([content for _, content in sealed], pyarrow.binary()),
+            pyarrow.nulls(len(conflicts), pyarrow.list_(pyarrow.string())),
         ],
         schema=QUARANTINE_SCHEMA,
     )
@@ -447,19 +449,19 @@ def _quarantine(
 ) -> int:
     connection.execute(
         "create temp table if not exists rejects (row_number bigint, line bigint, columns text[], rules text[],"
-        " key_version text, sealed bytea) on commit drop"
+        " key_version text, sealed bytea, row_key text[]) on commit drop"
     )
     connection.execute("truncate rejects")
     count = copy_into(connection, "rejects", batches)
     if count:
         connection.execute(
             "insert into ops.quarantine"
-            " (dump_id, feed, row_number, line, columns, rules, contract, load_id, key_version, sealed)"
-            " select %s, %s, row_number, line, columns, rules, %s, %s, key_version, sealed from rejects"
+            " (dump_id, feed, row_number, line, columns, rules, contract, load_id, key_version, sealed, row_key)"
+            " select %s, %s, row_number, line, columns, rules, %s, %s, key_version, sealed, row_key from rejects"
             " on conflict (dump_id, row_number) do update set line = excluded.line, columns = excluded.columns,"
-            " rules = excluded.rules,"
-            " contract = excluded.contract, load_id = excluded.load_id, key_version = excluded.key_version,"
-            " sealed = excluded.sealed, resolved_at = null",
+            " rules = excluded.rules, contract = excluded.contract, load_id = excluded.load_id,"
+            " key_version = excluded.key_version, sealed = excluded.sealed, row_key = excluded.row_key,"
+            " resolved_at = null",
             [dump.dump_id, feed.name, feed.fingerprint, load_id],
         )
     return count

@@ -201,11 +201,11 @@ def remove_absent(connection: psycopg.Connection, feed: Feed, context: MergeCont
     ).rowcount
 
 
-def count_absent(connection: psycopg.Connection, feed: Feed) -> tuple[int, int]:
+def count_absent(connection: psycopg.Connection, feed: Feed, context: MergeContext) -> tuple[int, int]:
     """(rows that a whole staged snapshot would delete, rows in the table); nothing is changed."""
     gone = _absent(feed, partial=False) or sql.SQL("false")
     query = sql.SQL("select count(*) filter (where {}), count(*) from {} t").format(gone, table_of(feed))
-    row = connection.execute(query).fetchone()
+    row = connection.execute(query, context.values).fetchone()
     return (int(row[0]), int(row[1])) if row else (0, 0)
 
 
@@ -262,8 +262,21 @@ def _absent(feed: Feed, *, partial: bool) -> sql.Composed | None:
         same_set = equal(scope_columns(feed), "t", "s")
         return sql.SQL("exists (select 1 from stage s where {}) and {}").format(same_set, not_staged)
     if feed.snapshot:
-        return sql.SQL("{} and {}").format(in_scope(feed, "t") if partial else sql.SQL("true"), not_staged)
+        scope = in_scope(feed, "t") if partial else sql.SQL("true")
+        return sql.SQL("{} and {} and {}").format(scope, not_staged, not_quarantined(feed, "t"))
     return None
+
+
+def not_quarantined(feed: Feed, alias: str) -> sql.Composed:
+    """Condition that a snapshot does not bring the row in a form that is in quarantine, and so must not delete it.
+
+    Where the key of a row in quarantine cannot be read it may be any row's: then nothing is deleted until it is mended.
+    """
+    key = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(alias, name)) for name in feed.key)
+    return sql.SQL(
+        "not exists (select 1 from ops.quarantine q where q.dump_id = %(dump_id)s and q.resolved_at is null"
+        " and (q.row_key is null or q.row_key = array[{}]) and not q.rules && {})"
+    ).format(key, sql.Literal([f"unique.{name}" for name in feed.unique]))
 
 
 def in_scope(feed: Feed, alias: str) -> sql.Composed:

@@ -213,6 +213,11 @@ class Stage:
         """A connection to the stage's database."""
         return connect(self.arena.url(self.name))
 
+    def last_words(self) -> str:
+        """What the last player said at its end, a line."""
+        said = self.order.log.read_text(errors="replace").strip().splitlines()
+        return said[-1] if said else "nothing"
+
     def is_quiet(self) -> bool:
         """Whether no dump has work left."""
         with self.database() as connection:

@@ -107,7 +107,7 @@ class Soak:
                 code = ended(stage.start())
                 seconds.append(time.monotonic() - begun)
                 if code not in (0, 1):
-                    raise RuntimeError(f"world {number} cannot be played undisturbed: exit code {code}")
+                    raise RuntimeError(f"world {number} cannot be played undisturbed: {stage.last_words()}")
             due, missing = stage.content()
         if missing:
             raise RuntimeError(f"world {number}, undisturbed: {', '.join(missing)}")
@@ -148,7 +148,7 @@ def _recover(stage: Stage) -> tuple[int, float]:
     for tick in range(1, _MOST_TICKS + 1):
         if ended(stage.start()) in (0, 1) and stage.is_quiet():
             return tick, time.monotonic() - begun
-    raise TimeoutError(f"not recovered after {_MOST_TICKS} catch-ups")
+    raise TimeoutError(f"not recovered after {_MOST_TICKS} catch-ups; the last one said: {stage.last_words()}")
 
 
 def describe(played: World) -> str:

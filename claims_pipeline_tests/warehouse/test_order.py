@@ -10,12 +10,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
+import pyarrow
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from claims_pipeline.feeds import Feed
 from claims_pipeline.warehouse.ledger import Dump
+from claims_pipeline.warehouse.load import QUARANTINE_SCHEMA, TooManyDeletedError
 from claims_pipeline_tests.fix_warehouse import (
     FINDINGS,
     MEMBERS,
@@ -24,6 +26,7 @@ from claims_pipeline_tests.fix_warehouse import (
     VISITS,
     Lab,
     Row,
+    batch_of,
     sample,
 )
 
@@ -309,3 +312,47 @@ def everything(lab: Lab) -> list[Row]:
         *lab.connection.execute("select * from lab.readings order by 1").fetchall(),
         *lab.connection.execute('select * from history."lab__readings" order by 1, 2').fetchall(),
     ]
+
+
+# ------------------------------------------------------------------------------------------ snapshots and quarantine
+
+
+def rejected(lab: Lab, feed: Feed, number: int, row_key: list[str] | None) -> pyarrow.RecordBatch:
+    version, sealed = lab.sealer(feed)(number, b"a row")
+    values = {
+        "row_number": [number], "line": [None], "columns": [["content"]], "rules": [["content.length"]],
+        "key_version": [version], "sealed": [sealed], "row_key": [row_key],
+    }  # fmt: skip
+    return pyarrow.record_batch([pyarrow.array(values[f.name], f.type) for f in QUARANTINE_SCHEMA], QUARANTINE_SCHEMA)
+
+
+@pytest.mark.parametrize(("row_key", "stays"), [(["2"], [1, 2]), (None, [1, 2, 3])])
+def test_a_row_in_quarantine_is_not_absent(lab: Lab, row_key: list[str] | None, stays: list[int]) -> None:
+    lab.load(MEMBERS, lab.dump(MEMBERS, hour=1), [(1, "a"), (2, "b"), (3, "c")])
+    rejects = [rejected(lab, MEMBERS, 2, row_key)]
+    second = lab.dump(MEMBERS, hour=2)
+    lab.load_batches(MEMBERS, second, [batch_of(MEMBERS, [(1, "a")])], rejects=rejects, read=2)
+    assert [row[0] for row in lab.table(MEMBERS)] == stays
+
+
+def test_a_late_dump_before_a_snapshot_with_quarantine_does_not_delete_what_it_spared(lab: Lab) -> None:
+    second = lab.dump(MEMBERS, hour=2)
+    lab.load(MEMBERS, lab.dump(MEMBERS, hour=0), [(1, "a"), (2, "b")])
+    rejects = [rejected(lab, MEMBERS, 2, ["2"])]
+    lab.load_batches(MEMBERS, second, [batch_of(MEMBERS, [(1, "a")])], rejects=rejects, read=2)
+    lab.load(MEMBERS, lab.dump(MEMBERS, hour=1), [(1, "a"), (2, "c")])
+    assert lab.table(MEMBERS) == [(1, "a"), (2, "c")]
+
+
+def test_a_snapshot_that_would_delete_too_much_is_not_applied(lab: Lab) -> None:
+    lab.load(MEMBERS, lab.dump(MEMBERS, hour=1), [(key, "a") for key in range(1, 7)])
+    with pytest.raises(TooManyDeletedError, match="lacks 5 of the table's 6 rows"):
+        lab.load(MEMBERS, lab.dump(MEMBERS, hour=2), [(1, "a")])
+    assert len(lab.table(MEMBERS)) == 6
+
+
+def test_so_is_one_that_comes_late(lab: Lab) -> None:
+    lab.load(MEMBERS, lab.dump(MEMBERS, hour=1), [(key, "a") for key in range(1, 7)])
+    lab.load(MEMBERS, lab.dump(MEMBERS, hour=3), [(key, "a") for key in range(1, 7)])
+    with pytest.raises(TooManyDeletedError, match="lacks 5 of the table's 6 rows"):
+        lab.load(MEMBERS, lab.dump(MEMBERS, hour=2), [(1, "a")])
