@@ -46,6 +46,7 @@ UNKNOWN = "unknown"
 """Folder of the raw archive where dumps lie that no contract knows."""
 
 REPEATS = (DumpVerdict.RESENT, DumpVerdict.DUPLICATE)
+OUT_OF_EFFECT = (DumpStatus.SUPERSEDED, DumpStatus.UNDONE)
 
 
 class Flow:
@@ -130,7 +131,12 @@ class Flow:
             found = ledger.dumps_of(connection, feed.sender.name, feed.dataset, days)
         found = [dump for dump in found if dump.ready]
         if everything:
-            return [dump for dump in found if dump.is_open or (dump.archive_key and dump.verdict not in REPEATS)]
+            return [
+                dump
+                for dump in found
+                if dump.is_open
+                or (dump.archive_key and dump.verdict not in REPEATS and dump.status not in OUT_OF_EFFECT)
+            ]
         return [dump for dump in found if dump.is_open]
 
     # ------------------------------------------------------------------------------------------ archive

@@ -23,7 +23,7 @@ WORLDS = 24
 """How many worlds there are to draw from: each is played undisturbed once, which takes as long as a round."""
 
 _MOST_TICKS = 4
-_REPLAYS = ("late", "superseding")
+_REPLAYS = "superseding"  # the trouble that always makes the loader fold dumps in again
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def draw_round(seed: int, number: int, *, worlds: Sequence[int] = range(WORLDS))
     chosen = dice.choice(worlds)
     if number < len(POINTS):
         if POINTS[number].startswith("replay."):
-            chosen = dice.choice([n for n in worlds if set(troubles_of(n)) & set(_REPLAYS)])
+            chosen = dice.choice([n for n in worlds if _REPLAYS in troubles_of(n)])
         return Round(number, chosen, tuple((KillAt(POINTS[number]),) for _ in range(STEPS)))
     kind = KINDS[number - len(POINTS)] if number - len(POINTS) < len(KINDS) else None
     again = kind is None and dice.random() < 1 / 6
