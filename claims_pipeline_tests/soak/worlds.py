@@ -72,8 +72,9 @@ def world(number: int) -> World:
     datasets = dice.choice(_DATASETS[sender])
     days = [list(day.items()) for day in _days(sender, datasets, number)]
     troubles = troubles_of(number)
+    plain = {key for day in days for key, _ in day}  # no trouble befalls another trouble
     for trouble in troubles:
-        _add(trouble, days, dice, other=_days(sender, datasets, number + 1_000)[0])
+        _add(trouble, days, dice, plain, other=_days(sender, datasets, number + 1_000)[0])
     return World(number, sender, troubles, tuple(tuple(day) for day in days))
 
 
@@ -101,9 +102,11 @@ def _days(sender: str, datasets: tuple[str, ...], seed: int, *, days: int = STEP
     return [{dump.key: dumps[dump.key] for dump in made.dumps if dump.delivery_day == day} for day in dates]
 
 
-def _add(trouble: str, days: list[list[tuple[str, bytes]]], dice: random.Random, *, other: dict[str, bytes]) -> None:
+def _add(
+    trouble: str, days: list[list[tuple[str, bytes]]], dice: random.Random, plain: set[str], *, other: dict[str, bytes]
+) -> None:
     first, second = days
-    key, body = dice.choice([(key, body) for key, body in first if body])
+    key, body = dice.choice([(key, body) for key, body in first if key in plain])
     folder, _, name = key.rpartition("/")
     match trouble:
         case "resent":
