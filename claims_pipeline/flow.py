@@ -21,12 +21,11 @@ from typing import Any
 import psycopg
 import pyarrow
 import pyarrow.parquet as pq
-import tenacity
 
 from claims_pipeline import arrival, checks, failpoints, frames
 from claims_pipeline.arrival import Discovery
-from claims_pipeline.errors import BadDump, ClaimsPipelineError, Transient, safe_text, whereabouts
-from claims_pipeline.feeds import Feed, Sender, all_feeds, feeds_of
+from claims_pipeline.errors import BadDump, ClaimsPipelineError
+from claims_pipeline.feeds import Feed, Sender, all_feeds, children_of, feeds_of
 from claims_pipeline.feeds.drift import Delivered, compare
 from claims_pipeline.feeds.sidecars import Promise
 from claims_pipeline.frames import seal as seal_bytes
@@ -34,7 +33,7 @@ from claims_pipeline.frames.stream import Compression
 from claims_pipeline.landing import layout, s3, sidecars
 from claims_pipeline.services import Services
 from claims_pipeline.vocabulary import CheckName, CheckOutcome, DumpStatus, DumpVerdict
-from claims_pipeline.warehouse import ledger, load, reports
+from claims_pipeline.warehouse import effect, ledger, load, reports
 from claims_pipeline.warehouse.ledger import Dump
 from claims_pipeline.warehouse.load import Loaded, Seal, TooManyDeletedError
 from claims_pipeline.warehouse.migrate import is_migrated, migrate, pending, record_if_it_fits
@@ -186,7 +185,7 @@ class Flow:
         with self.services.database() as connection, connection.transaction():
             if not ledger.is_still(connection, dump):
                 return ledger.get(connection, dump.dump_id)
-            verdict, same_as = ledger.same_content(connection, dump, sha256, snapshot=snapshot)
+            verdict, same_as = effect.same_content(connection, dump, sha256, snapshot=snapshot)
             ledger.archived(
                 connection,
                 dump,
@@ -392,9 +391,6 @@ class Flow:
                 s3.download_file(self.services.s3, path, bucket=self.archive_bucket, key=key)
             try:
                 with self.services.database() as connection, connection.transaction():
-                    now = ledger.get(connection, dump.dump_id)
-                    if now.status is not dump.status:  # another process has gone on with it
-                        return now
                     done = load.load_dump(
                         connection,
                         feed,
@@ -451,7 +447,7 @@ class Flow:
 
     def _loaded(self, connection: psycopg.Connection, dump: Dump, feed: Feed, done: Loaded | None) -> Dump:
         ledger.touch(connection, dump.dump_id, self.run_id)
-        if done is None:  # another dump stands for it
+        if done is None:  # another dump stands for it, or another process has gone on with it
             return ledger.get(connection, dump.dump_id)
         past = reports.past_volumes(connection, dump)
         for outcome in (
@@ -498,22 +494,6 @@ def _waits(dump: Dump, doubt: str) -> str:
     return f"{doubt}; waits for `claims-pipeline approve {dump.dump_id}` or `reject`"
 
 
-def family(feed: Feed) -> list[Feed]:
-    """The feed, and those whose tables its loads read or change: its parent, and sets that are replaced with it."""
-    parent = feed.replaced_set.parent if feed.replaced_set else None
-    return [feed, *(f for f in feeds_of(feed.sender.name) if f.dataset == parent), *children_of(feed)]
-
-
-def children_of(feed: Feed) -> list[Feed]:
-    """The feeds whose rows are replaced as sets with rows of this one."""
-    return [other for other in feeds_of(feed.sender.name) if is_child(other, of=feed)]
-
-
-def is_child(other: Feed, *, of: Feed) -> bool:
-    """Whether rows of the other feed are replaced as sets with rows of this one."""
-    return other.replaced_set is not None and other.replaced_set.parent == of.dataset
-
-
 def _refuse_pruned(dump: Dump) -> None:
     if dump.raw_pruned_at is not None:
         raise ClaimsPipelineError(f"dump {dump.dump_id} of {dump.feed}: {dump.pruned}")
@@ -522,58 +502,3 @@ def _refuse_pruned(dump: Dump) -> None:
 def _compression(key: str) -> Compression | None:
     suffixes: dict[str, Compression] = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
     return suffixes.get(PurePosixPath(key).suffix)
-
-
-# ---------------------------------------------------------------------------------------------- without Dagster
-
-
-def catch_up(flow: Flow, sender: Sender, *, each: Callable[[Dump], None] | None = None) -> list[Dump]:
-    """Find and load everything of a sender that is open, one dump after another, oldest first.
-
-    What a sensor and its runs do, in one process: for a CronJob or a terminal. Transient trouble is retried as by
-    Dagster's retry policy; a dump that outlasts it stays open, and the next call tries again.
-
-    Args:
-        flow: the steps.
-        sender: whose inbox.
-        each: told of each dump before it is worked on.
-
-    Returns:
-        The dumps as they ended, those without a contract included.
-
-    Raises:
-        Transient, ClaimsPipelineError: the inbox or the database could not be reached at all.
-    """
-    feeds: dict[str | None, Feed] = {feed.dataset: feed for feed in feeds_of(sender.name)}
-    flow.prepare([])
-    found = _patiently(flow.discover_twice, sender)
-    _patiently(flow.keep_unknown, found.unkept)
-    done = list(found.strange)
-    with flow.services.database() as connection:
-        for dump in found.strange:  # no step takes them in hand, and the run's report is to name them
-            ledger.touch(connection, dump.dump_id, flow.run_id)
-    ready: list[Feed] = []
-    for dump in found.open:
-        if each:
-            each(dump)
-        feed = feeds[dump.dataset]
-        try:
-            if feed not in ready:
-                flow.prepare(family(feed))
-                ready.append(feed)
-            for step in (flow.archive, flow.validate, flow.load):
-                if dump.is_open:
-                    dump = _patiently(step, dump, feed)
-        except Exception as error:
-            reason = f"{safe_text(error)} at {whereabouts(error)}; still open, the next run goes on with it"
-            dump = replace(dump, reason=reason)
-        done.append(dump)
-    return done
-
-
-_patiently = tenacity.Retrying(
-    retry=tenacity.retry_if_exception_type(Transient),
-    wait=tenacity.wait_exponential_jitter(multiplier=2, max=30),
-    stop=tenacity.stop_after_attempt(5),
-    reraise=True,
-)

@@ -29,14 +29,15 @@ from pydantic import SecretStr
 from claims_pipeline import decisions
 from claims_pipeline.decisions import Decision
 from claims_pipeline.errors import ClaimsPipelineError
-from claims_pipeline.feeds import Feed, all_feeds, feed_named
-from claims_pipeline.flow import UNKNOWN, Flow, children_of, family
+from claims_pipeline.feeds import Feed, all_feeds, family, feed_named
+from claims_pipeline.flow import UNKNOWN, Flow
 from claims_pipeline.frames.keys import Keys
 from claims_pipeline.landing import layout, s3
 from claims_pipeline.landing.s3_deletion import delete_objects
 from claims_pipeline.services import Services
+from claims_pipeline.undo import take_out
 from claims_pipeline.vocabulary import DumpStatus, DumpVerdict
-from claims_pipeline.warehouse import compare, ledger, load, rebuilt
+from claims_pipeline.warehouse import compare, effect, ledger, rebuilt
 from claims_pipeline.warehouse.compare import Content, Difference
 from claims_pipeline.warehouse.connection import connect
 from claims_pipeline.warehouse.ledger import Dump
@@ -381,22 +382,13 @@ def _decide_later(flow: Flow, number: int, feed: Feed, note: Decision, after: Se
             return
         dump = ledger.get(connection, number)
         if note.what == "redo" and dump.status is DumpStatus.UNDONE:
-            ledger.reopen_undone(connection, number)
+            effect.reopen_undone(connection, number)
             dump = ledger.get(connection, number)
     if note.what == "redo":
         _load(flow, dump, feed, after)
     with flow.services.database() as connection, connection.transaction():
         if note.what == "undo" and dump.in_effect:
-            load.undo_dump(
-                connection,
-                feed,
-                dump,
-                seal=flow.sealer(feed),
-                frames=flow.frames_in_effect,
-                children=children_of(feed),
-                run_id=flow.run_id,
-                reason=f"{note.by}: {note.reason}",
-            )
+            take_out(flow, connection, dump, feed, reason=f"{note.by}: {note.reason}")
         rebuilt.note_decision(connection, number, what=note.what, by=note.by, reason=note.reason, at=note.at)
 
 

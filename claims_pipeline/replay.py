@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 
 from claims_pipeline import checks
 from claims_pipeline.errors import BadDump, ClaimsPipelineError, Transient, safe_text, whereabouts
-from claims_pipeline.feeds import Feed, all_feeds
-from claims_pipeline.flow import Flow, family
+from claims_pipeline.feeds import Feed, all_feeds, family
+from claims_pipeline.flow import Flow
 from claims_pipeline.landing import s3
 from claims_pipeline.vocabulary import DumpStatus
 from claims_pipeline.warehouse import ledger, quarantine

@@ -6,12 +6,14 @@ Belongs here: the two, composed from flow, warehouse and decisions. Does not bel
 
 from __future__ import annotations
 
+import psycopg
+
 from claims_pipeline import decisions
 from claims_pipeline.errors import ClaimsPipelineError
-from claims_pipeline.feeds import Feed
-from claims_pipeline.flow import Flow, children_of, family
+from claims_pipeline.feeds import Feed, children_of, family
+from claims_pipeline.flow import Flow
 from claims_pipeline.vocabulary import DumpStatus
-from claims_pipeline.warehouse import ledger, load
+from claims_pipeline.warehouse import effect, ledger, load
 from claims_pipeline.warehouse.ledger import Dump
 from claims_pipeline.warehouse.load import Undone
 
@@ -35,18 +37,28 @@ def undo(flow: Flow, dump: Dump, feed: Feed, *, by: str, reason: str) -> Undone:
     """
     flow.prepare(family(feed))
     with flow.services.database() as connection, connection.transaction():
-        done = load.undo_dump(
-            connection,
-            feed,
-            dump,
-            seal=flow.sealer(feed),
-            frames=flow.frames_in_effect,
-            children=children_of(feed),
-            run_id=flow.run_id,
-            reason=f"{by}: {reason}",
-        )
-        ledger.touch(connection, dump.dump_id, flow.run_id)
+        done = take_out(flow, connection, dump, feed, reason=f"{by}: {reason}")
         decisions.record(flow.services, dump, "undo", by, reason)
+    return done
+
+
+def take_out(flow: Flow, connection: psycopg.Connection, dump: Dump, feed: Feed, *, reason: str) -> Undone:
+    """The undo itself, in the caller's transaction, without a note of who decided.
+
+    Raises:
+        ClaimsPipelineError, Transient: as `undo`.
+    """
+    done = load.undo_dump(
+        connection,
+        feed,
+        dump,
+        seal=flow.sealer(feed),
+        frames=flow.frames_in_effect,
+        children=children_of(feed),
+        run_id=flow.run_id,
+        reason=reason,
+    )
+    ledger.touch(connection, dump.dump_id, flow.run_id)
     return done
 
 
@@ -65,7 +77,7 @@ def redo(flow: Flow, dump: Dump, feed: Feed, *, by: str, reason: str) -> Dump:
         dump = ledger.get(connection, dump.dump_id)
         if dump.status is not DumpStatus.UNDONE:
             raise ClaimsPipelineError(f"dump {dump.dump_id} is {dump.status}: only what was undone can be redone")
-        ledger.reopen_undone(connection, dump.dump_id)
+        effect.reopen_undone(connection, dump.dump_id)
         decisions.record(flow.services, dump, "redo", by, reason)
         dump = ledger.get(connection, dump.dump_id)
     for step in (flow.archive, flow.validate, flow.load):

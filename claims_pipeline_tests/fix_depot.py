@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from claims_pipeline.arrival import Discovery
+from claims_pipeline.catching_up import catch_up
 from claims_pipeline.feeds import Sender, all_senders, feeds_of
 from claims_pipeline.feeds.registry import all_feeds
-from claims_pipeline.flow import catch_up
 from claims_pipeline.local import LocalServices
 from claims_pipeline.services import Services
 from claims_pipeline.warehouse import ledger

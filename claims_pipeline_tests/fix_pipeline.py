@@ -18,9 +18,10 @@ import pytest
 from psycopg import sql
 from pydantic import SecretStr
 
+from claims_pipeline.catching_up import catch_up
 from claims_pipeline.feeds import Feed, all_feeds, feeds_of
 from claims_pipeline.feeds.va_form526 import SENDER
-from claims_pipeline.flow import Flow, catch_up
+from claims_pipeline.flow import Flow
 from claims_pipeline.frames import make_key_ring
 from claims_pipeline.landing import s3 as landing
 from claims_pipeline.local import LocalServices

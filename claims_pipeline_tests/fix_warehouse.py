@@ -158,7 +158,7 @@ class Lab:
 
     def offer(self, feed: Feed, dump: Dump, rows: Sequence[Row]) -> Loaded | None:
         """Load rows as a dump's content, unless another dump stands for it."""
-        return self._load(feed, dump, [batch_of(feed, rows)], read=len(rows))
+        return self.offer_batches(feed, dump, [batch_of(feed, rows)], read=len(rows))
 
     def load_batches(
         self,
@@ -173,13 +173,13 @@ class Lab:
         connection: psycopg.Connection | None = None,
     ) -> Loaded:
         """Load batches, with everything that a load takes."""
-        loaded = self._load(
+        loaded = self.offer_batches(
             feed, dump, batches, read=read, filtered=filtered, rejects=rejects, seal=seal, connection=connection
         )
         assert loaded is not None
         return loaded
 
-    def _load(
+    def offer_batches(
         self,
         feed: Feed,
         dump: Dump,
@@ -191,6 +191,7 @@ class Lab:
         seal: Seal | None = None,
         connection: psycopg.Connection | None = None,
     ) -> Loaded | None:
+        """Load batches, unless another dump stands for this one or it is no longer as it was."""
         kept: list[pyarrow.RecordBatch] = []
 
         def passing() -> Iterator[pyarrow.RecordBatch]:
@@ -201,7 +202,7 @@ class Lab:
         loaded = load_dump(
             connection or self.connection,
             feed,
-            dump,
+            ledger.get(self.connection, dump.dump_id) if connection is None else dump,
             rows=passing(),
             rejects=rejects,
             read=read,

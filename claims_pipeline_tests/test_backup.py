@@ -15,9 +15,9 @@ from psycopg.conninfo import make_conninfo
 from pydantic import SecretStr
 
 from claims_pipeline.backup import Backups, Restored
+from claims_pipeline.catching_up import catch_up
 from claims_pipeline.errors import ClaimsPipelineError, SettingsError, Transient
 from claims_pipeline.feeds.va_form526 import SENDER
-from claims_pipeline.flow import catch_up
 from claims_pipeline.landing import backups as stored
 from claims_pipeline.local import LocalServices, postgres_program
 from claims_pipeline.services import Services

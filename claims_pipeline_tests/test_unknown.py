@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from claims_pipeline.catching_up import catch_up
 from claims_pipeline.feeds import feeds_of
 from claims_pipeline.feeds.registry import all_feeds
 from claims_pipeline.feeds.va_form526 import SENDER
-from claims_pipeline.flow import Flow, catch_up
+from claims_pipeline.flow import Flow
 from claims_pipeline.vocabulary import DumpStatus, DumpVerdict
 from claims_pipeline.warehouse import ledger
 from claims_pipeline.warehouse.migrate import migrate

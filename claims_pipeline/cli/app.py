@@ -62,7 +62,8 @@ def catch_up(sender: SenderName = None, as_json: AsJson = False) -> None:
     3: the inbox or the database could not be reached, or not for long enough.
     """
     with errors_in_one_line():
-        from claims_pipeline import flow as flows
+        from claims_pipeline.catching_up import catch_up as work
+        from claims_pipeline.flow import Flow
         from claims_pipeline.orchestration.resources import make_alerts
         from claims_pipeline.reporting import CLI_RUN, run_report
         from claims_pipeline.warehouse import ledger
@@ -82,8 +83,8 @@ def catch_up(sender: SenderName = None, as_json: AsJson = False) -> None:
             task = progress.add_task("listing the inbox", total=None)
             for one in _senders(sender):
                 run_id = f"{CLI_RUN}{uuid.uuid4().hex[:16]}"
-                flow = flows.Flow(services, run_id=run_id, progress=lambda rows: progress.update(task, completed=rows))
-                done = flows.catch_up(
+                flow = Flow(services, run_id=run_id, progress=lambda rows: progress.update(task, completed=rows))
+                done = work(
                     flow,
                     one,
                     each=lambda dump: progress.reset(task, description=dump.key.rpartition("/")[2], total=None),

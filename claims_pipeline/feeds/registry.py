@@ -48,6 +48,17 @@ def feeds_of(sender: str) -> tuple[Feed, ...]:
     return tuple(feed for feed in all_feeds() if feed.sender.name == sender)
 
 
+def children_of(feed: Feed) -> tuple[Feed, ...]:
+    """The feeds whose rows are replaced as sets with rows of this one."""
+    return tuple(f for f in feeds_of(feed.sender.name) if f.replaced_set and f.replaced_set.parent == feed.dataset)
+
+
+def family(feed: Feed) -> tuple[Feed, ...]:
+    """The feed, and those whose tables its loads read or change: its parent, and sets that are replaced with it."""
+    parent = feed.replaced_set.parent if feed.replaced_set else None
+    return (feed, *(f for f in feeds_of(feed.sender.name) if f.dataset == parent), *children_of(feed))
+
+
 def feed_named(name: str) -> Feed:
     """The feed "sender/dataset".
 

@@ -15,9 +15,9 @@ import dagster as dg
 
 from claims_pipeline import checks
 from claims_pipeline.errors import ClaimsPipelineError, Transient, safe_text, whereabouts
-from claims_pipeline.feeds import Feed
+from claims_pipeline.feeds import Feed, family
 from claims_pipeline.feeds.contract import Csv, FixedWidth, Format, JsonLines, Parquet
-from claims_pipeline.flow import Flow, family
+from claims_pipeline.flow import Flow
 from claims_pipeline.orchestration import describe, liveness
 from claims_pipeline.orchestration.hooks import tell_of_failure, tell_of_success
 from claims_pipeline.orchestration.keys import (

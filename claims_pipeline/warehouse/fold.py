@@ -18,7 +18,7 @@ from claims_pipeline.failpoints import reach
 from claims_pipeline.feeds import Feed
 from claims_pipeline.feeds.contract import ReplacedSet
 from claims_pipeline.vocabulary import RowCounts
-from claims_pipeline.warehouse import chain, ledger, merge
+from claims_pipeline.warehouse import chain, effect, merge
 from claims_pipeline.warehouse.chain import Rewound
 from claims_pipeline.warehouse.ddl import create_stage, history_of, table_of
 from claims_pipeline.warehouse.ledger import Dump
@@ -97,7 +97,7 @@ def refold(
     left_out = {dump.dump_id for dump in without}
     events = [
         dump
-        for dump in ledger.in_effect_since(connection, feed.sender.name, feed.dataset, since.stamp, since.dump_id)
+        for dump in effect.in_effect_since(connection, feed.sender.name, feed.dataset, since.stamp, since.dump_id)
         if dump.dump_id not in left_out and (own is None or dump.dump_id != own.dump_id)
     ]
     if own is not None:

@@ -21,7 +21,7 @@ from claims_pipeline.errors import ClaimsPipelineError
 from claims_pipeline.failpoints import reach
 from claims_pipeline.feeds import Feed
 from claims_pipeline.vocabulary import RowCounts
-from claims_pipeline.warehouse import chain, fold, ledger, merge
+from claims_pipeline.warehouse import chain, effect, fold, ledger, merge
 from claims_pipeline.warehouse.chain import Rewound
 from claims_pipeline.warehouse.ddl import columns_sql, create_stage
 from claims_pipeline.warehouse.fold import Frames
@@ -119,7 +119,8 @@ def load_dump(
         reason: of the audit, where a person asked.
 
     Returns:
-        What was done; None where another dump stands for this one, which the ledger then says.
+        What was done; None where another dump stands for this one, which the ledger then says, or where the ledger's
+        row is no longer as given: another process has gone on with the dump.
 
     Raises:
         TooManyDeletedError: a snapshot that nobody approved; nothing was written.
@@ -129,10 +130,12 @@ def load_dump(
     with connection.transaction():
         work = _Work(connection, feed, children, frames, seal, run_id, reason)
         clock = work.clock
-        dump = ledger.get(connection, dump.dump_id)  # as it is under the lock
-        standing = ledger.standing(connection, dump, snapshot=feed.snapshot is not None)
+        if not ledger.is_still(connection, dump):  # another process has loaded it, or gone on with it
+            return None
+        dump = ledger.get(connection, dump.dump_id)
+        standing = effect.standing(connection, dump, snapshot=feed.snapshot is not None)
         if standing.yields_to is not None:
-            ledger.give_way(connection, dump, standing.yields_to)
+            effect.give_way(connection, dump, standing.yields_to)
             return None
         reach("load.begun")
         context = work.context(dump)
@@ -145,7 +148,7 @@ def load_dump(
         with clock.stage("merge"):
             connection.execute("analyze stage")
             duplicates = merge.drop_duplicates(connection, feed)
-            later = ledger.in_effect_since(connection, dump.sender, feed.dataset, dump.stamp, dump.dump_id)
+            later = effect.in_effect_since(connection, dump.sender, feed.dataset, dump.stamp, dump.dump_id)
             if not (later or standing.replaces or dump.in_effect or chain.ended_since(connection, feed, context)):
                 merged, removed, replayed = work.in_order(dump, context), work.removed, 0
             else:
@@ -171,9 +174,9 @@ def load_dump(
         work.audit(context.load_id, kind, feed, dump, counts)
         reach("load.audited")
         for other in standing.replaces:
-            ledger.step_aside(connection, other, dump, context.at)
+            effect.step_aside(connection, other, dump, context.at)
             _close_quarantine(connection, other, context.at)
-        ledger.take_effect(connection, dump.dump_id)
+        effect.take_effect(connection, dump.dump_id)
         reach("load.settled")
     reach("load.committed")
     by_rule = dict(merged.known_conflicts)
@@ -219,7 +222,7 @@ def undo_dump(
                 f"dump {dump.dump_id} ({dump.status}) is not in effect: there is nothing of it in the table to undo"
             )
         context = work.context(dump)
-        revived = ledger.superseded_by(connection, dump.dump_id)
+        revived = effect.superseded_by(connection, dump.dump_id)
         if revived is not None:
             create_stage(connection, feed)
             copy_into(connection, "stage", frames(feed, revived))
@@ -227,9 +230,9 @@ def undo_dump(
             merge.drop_duplicates(connection, feed)
         rewound = work.take_out(dump, context, revived)
         _close_quarantine(connection, dump, context.at)
-        ledger.undone(connection, dump.dump_id, reason=reason, at=context.at)
+        effect.undone(connection, dump.dump_id, reason=reason, at=context.at)
         if revived is not None:
-            ledger.revived(connection, revived.dump_id, reason=f"in effect again: dump {dump.dump_id} was undone")
+            effect.revived(connection, revived.dump_id, reason=f"in effect again: dump {dump.dump_id} was undone")
             _reopen_quarantine(connection, revived)
         effects = {"rows_removed": rewound.removed, "rows_restored": rewound.restored}
         work.audit(context.load_id, "undo", feed, dump, RowCounts(), **effects)

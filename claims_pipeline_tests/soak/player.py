@@ -19,11 +19,12 @@ from pathlib import Path
 
 import tenacity
 
-from claims_pipeline import flow as flows
+from claims_pipeline import catching_up
 from claims_pipeline.cli.app import app
 from claims_pipeline.cli.output import EXIT_ERROR
 from claims_pipeline.errors import ClaimsPipelineError
 from claims_pipeline.feeds import all_senders
+from claims_pipeline.flow import Flow
 from claims_pipeline.services import Services
 from claims_pipeline.settings import get_settings
 
@@ -57,7 +58,7 @@ def play(order: Order) -> None:
     os.environ.update(order.environment)
     tempfile.tempdir = None  # the server has looked already
     # The product waits for seconds before it tries again; it does the same here, only sooner.
-    flows._patiently.wait = tenacity.wait_fixed(0.1)
+    catching_up._patiently.wait = tenacity.wait_fixed(0.1)
     if order.file_bytes is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (order.file_bytes, order.file_bytes))
     if order.plant is not None:
@@ -74,7 +75,7 @@ def _in_threads(order: Order) -> int:
 
     def one(number: int) -> None:
         try:
-            done = flows.catch_up(flows.Flow(Services(get_settings()), run_id=f"thread-{number}"), sender)
+            done = catching_up.catch_up(Flow(Services(get_settings()), run_id=f"thread-{number}"), sender)
         except ClaimsPipelineError:
             failed.append(number)
         else:

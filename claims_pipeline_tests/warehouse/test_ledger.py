@@ -8,7 +8,7 @@ import datetime as dt
 import pytest
 
 from claims_pipeline.vocabulary import CheckName, CheckOutcome, DumpStatus, DumpVerdict
-from claims_pipeline.warehouse import ledger
+from claims_pipeline.warehouse import effect, ledger
 from claims_pipeline.warehouse.ledger import Arrival, Dump
 from claims_pipeline_tests.fix_warehouse import FIRST_STAMP, LAB, VISITS, Lab
 
@@ -38,7 +38,7 @@ def arrived(lab: Lab, **other: object) -> Dump:
 def archived(lab: Lab, sha256: str = A, *, status: DumpStatus | None = None, **other: object) -> Dump:
     """A dump whose bytes are archived, and which may be settled since."""
     dump = arrived(lab, **other)
-    verdict, same_as = ledger.same_content(lab.connection, dump, sha256)
+    verdict, same_as = effect.same_content(lab.connection, dump, sha256)
     ledger.archived(
         lab.connection,
         dump,
