@@ -11,10 +11,11 @@ INSTALLED := $(VENV)/installed
 JOBS ?= 2
 
 # Rounds of fault injection, those through Dagster besides, and what they are drawn by.
+EXAMPLES ?= 1000
 ROUNDS ?= 100
 TICKS ?= 0
 
-.PHONY: help install demo dev test test-ui lint format bench soak lock docs chromium clean
+.PHONY: help install demo dev test test-ui lint format bench soak orders lock docs chromium clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -67,6 +68,9 @@ bench: $(INSTALLED) ## Rows per second and peak memory of one dump, as a ratio t
 soak: $(INSTALLED) ## Fault injection: ROUNDS=100 [TICKS=2 through Dagster] [SEED=s] [ROUND=n repeats one of a seed]
 	@$(BIN)/python -m claims_pipeline_tests.soak --rounds $(ROUNDS) --ticks $(TICKS) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(ROUND),--round $(ROUND))
+
+orders: $(INSTALLED) ## Lives of a feed against an oracle: dumps in any order, again, corrected, undone. EXAMPLES=1000 of each kind
+	@EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n $(JOBS) --dist load claims_pipeline_tests/warehouse/test_order.py
 
 lock: ## Renew requirements.lock from pyproject.toml
 	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url \

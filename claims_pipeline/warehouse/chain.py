@@ -91,15 +91,21 @@ def touch_staged(connection: psycopg.Connection, feed: Feed, context: MergeConte
         again: whether the dump is in effect already, and is loaded again: what it no longer says is touched too.
     """
     columns = [*feed.key, "_row_hash", "_dump_id", "_row_number", *([feed.version] if feed.version else [])]
+    staged = sql.SQL("exists (select 1 from stage s where {})").format(equal(scope_columns(feed), "s", "t"))
     connection.execute("drop table if exists state")
     connection.execute(
         sql.SQL(
             "create temp table state on commit drop as"
-            " select {columns} from {table} where (_dump_stamp, _dump_id) <= (%(stamp)s, %(dump_id)s)"
-            " union all select {columns} from {history} where _retracted_by is null"
+            " select {columns} from {table} t where (_dump_stamp, _dump_id) <= (%(stamp)s, %(dump_id)s) and {named}"
+            " union all select {columns} from {history} t where _retracted_by is null"
             "  and (_dump_stamp, _dump_id) <= (%(stamp)s, %(dump_id)s)"
-            "  and (_superseded_stamp, _superseded_dump) > (%(stamp)s, %(dump_id)s)"
-        ).format(columns=columns_sql(columns), table=table_of(feed), history=history_of(feed)),
+            "  and (_superseded_stamp, _superseded_dump) > (%(stamp)s, %(dump_id)s) and {named}"
+        ).format(
+            columns=columns_sql(columns),
+            table=table_of(feed),
+            history=history_of(feed),
+            named=sql.SQL("true") if feed.snapshot else staged,  # a snapshot speaks of every row
+        ),
         context.values,
     )
     connection.execute("analyze state")
@@ -109,7 +115,7 @@ def touch_staged(connection: psycopg.Connection, feed: Feed, context: MergeConte
             connection,
             feed,
             "select distinct coalesce(s.{by}, t.{by}) from stage s"
-            " full join (select * from state where {by} in (select {by} from stage)) t on {t_is_s}"
+            " full join state t on {t_is_s}"
             " where s._row_hash is distinct from t._row_hash or {moved}",
             context.values,
             moved=moved,
@@ -305,18 +311,19 @@ def rewind(connection: psycopg.Connection, feed: Feed, since: MergeContext, *, p
     run(
         "insert into {table} ({stored}, _dump_id, _row_number, _dump_stamp, _row_hash, _load_id, _loaded_at)"
         " select {stored}, _dump_id, _row_number, _dump_stamp, _row_hash, %(load_id)s, %(at)s from {history}"
-        " where _retracted_by = %(load_id)s and (_dump_stamp, _dump_id) < (%(stamp)s, %(dump_id)s)"
+        " t where _retracted_by = %(load_id)s and (_dump_stamp, _dump_id) < (%(stamp)s, %(dump_id)s) and {t_in_scope}"
     )
     connection.execute("analyze was")
 
 
-def settle(connection: psycopg.Connection, feed: Feed, since: MergeContext) -> Rewound:
+def settle(connection: psycopg.Connection, feed: Feed, since: MergeContext, *, partial: bool) -> Rewound:
     """After the dumps were merged again: what came out as it had been keeps its past, the rest is told in history.
 
     Args:
         connection: within the load's transaction.
         feed: the contract.
         since: as given to `rewind`; its load's number is the first of this change.
+        partial: as given to `rewind`.
     """
     parts: dict[str, sql.Composable] = {
         "table": table_of(feed),
@@ -325,6 +332,8 @@ def settle(connection: psycopg.Connection, feed: Feed, since: MergeContext) -> R
         "w_columns": columns_sql(table_columns(feed), "w"),
         "t_is_w": _same_version(feed, "t", "w"),
         "n_is_o": _same_version(feed, "n", "o"),
+        "n_in_scope": in_scope(feed, "n") if partial else sql.SQL("true"),
+        "t_in_scope": in_scope(feed, "t") if partial else sql.SQL("true"),
     }
 
     def run(statement: str) -> int:
@@ -334,7 +343,7 @@ def settle(connection: psycopg.Connection, feed: Feed, since: MergeContext) -> R
     run(
         "with twin as (delete from {history} n using {history} o"
         "  where n._superseded_by >= %(load_id)s and n._retracted_by is null and o._retracted_by = %(load_id)s"
-        "   and {n_is_o} and (n._superseded_stamp, n._superseded_dump, n._operation)"
+        "   and {n_in_scope} and {n_is_o} and (n._superseded_stamp, n._superseded_dump, n._operation)"
         "    = (o._superseded_stamp, o._superseded_dump, o._operation) returning o.ctid)"
         " update {history} set _retracted_by = null, _retracted_at = null where ctid in (select ctid from twin)"
     )
@@ -353,7 +362,8 @@ def settle(connection: psycopg.Connection, feed: Feed, since: MergeContext) -> R
     )
     taken = connection.execute("select count(*) from was").fetchone()
     restored = connection.execute(
-        sql.SQL("select count(*) from {table} where _load_id >= %(load_id)s").format(**parts), since.values
+        sql.SQL("select count(*) from {table} t where _load_id >= %(load_id)s and {t_in_scope}").format(**parts),
+        since.values,
     ).fetchone()
     return Rewound(removed=(taken[0] if taken else 0) - kept, restored=restored[0] if restored else 0)
 

@@ -127,7 +127,7 @@ def refold(
         connection.execute("drop table stage")
         reach("replay.folded")
     _empty_sets(connection, feed, since, after=heard, until=None, partial=partial)
-    rewound = chain.settle(connection, feed, since)
+    rewound = chain.settle(connection, feed, since, partial=partial)
     if own is None:
         return Refolded(None, list(merged.values()), rewound)
     mine = merged.pop(own.dump_id)

@@ -6,6 +6,7 @@ undone, redone) are played, and must end as an oracle in plain Python says that 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -31,7 +32,9 @@ from claims_pipeline_tests.fix_warehouse import (
 )
 
 database_bound = settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    deadline=None,
+    max_examples=int(os.environ.get("EXAMPLES", "60")),  # `make orders` tries as many as one likes
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 Rows = list[Row]
