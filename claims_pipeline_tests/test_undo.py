@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -125,6 +127,31 @@ def test_only_what_is_in_effect_can_be_undone_and_only_what_was_undone_redone(pi
     undo(pipeline.flow, dump, FEED, by="ada", reason="x")
     with pytest.raises(ClaimsPipelineError, match="not in effect"):
         undo(pipeline.flow, dump, FEED, by="ada", reason="x")
+
+
+# ------------------------------------------------------------------------------------------ what was true on a day
+
+
+def documented(number: int, moment: str) -> str:
+    """A query of docs/history.md, for another moment or row."""
+    page = (Path(__file__).parent.parent / "docs" / "history.md").read_text()
+    queries = re.findall(r"(?:^    .*\n)+", page, re.MULTILINE)
+    wanted = [query for query in queries if "__versions" in query][number]
+    return re.sub(r"'2026-03-01'|4711", moment, wanted).strip().rstrip(";")
+
+
+def test_the_documented_queries_tell_what_the_sender_said_and_what_the_table_showed(pipeline: Pipeline) -> None:
+    load(pipeline, 0, (1, "pdf"))
+    late = load(pipeline, 2, (1, "jpg"))
+    ((shown,),) = pipeline.rows("select clock_timestamp()::text")
+    undo(pipeline.flow, late, FEED, by="ada", reason="x")
+    load(pipeline, 1, (1, "png"))
+    on_the_last_day = f"'{FIRST + dt.timedelta(days=3)}'"
+    columns = "select file_extension from"
+    by_delivery = documented(0, on_the_last_day).replace("select * from", columns)
+    by_the_clock = documented(1, f"'{shown}'").replace("select * from", columns)
+    assert (pipeline.rows(by_delivery), pipeline.rows(by_the_clock)) == ([("png",)], [("jpg",)])
+    assert [row[4] for row in pipeline.rows(documented(2, "1"))] == ["updated", "rewound", "updated", None]
 
 
 # ------------------------------------------------------------------------------------------ merging later dumps again
