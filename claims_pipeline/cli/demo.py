@@ -103,7 +103,13 @@ def run_demo(*, first: dt.date, days: int, rows: int) -> None:
     pipeline = PipelineResource(s3=s3)
     with dg.DagsterInstance.get() as instance:
         requests, found, _ = look(instance, pipeline, SENDER)
-        out.print(f"   listed {found.listed}, new {found.new}, runs asked for: {len(requests)}")
+        new = found.new
+        if found.settling:
+            wait = settings.settle_seconds
+            out.print(f"   {found.settling} uploads may still be going on: it looks again after {wait:g} s")
+            time.sleep(wait)
+            requests, found, _ = look(instance, pipeline, SENDER)
+        out.print(f"   listed {found.listed}, new {new}, runs asked for: {len(requests)}")
         _step(4, "Dagster archives, validates and loads: raw -> validated -> table")
         job = build_definitions().resolve_implicit_global_asset_job_def()
         failed = 0
@@ -122,17 +128,19 @@ def run_demo(*, first: dt.date, days: int, rows: int) -> None:
             out.print(f"   run {result.run_id}: {'succeeded' if result.success else '[red]failed[/]'}", highlight=False)
 
     _step(5, "What is in the tables, and what was found of what was planted")
-    _show(services, manifest)
+    complete = _show(services, manifest)
     out.print(f"\nDone in {time.monotonic() - begun:.0f} s. Go on with:", highlight=False)
     out.print("  make dev                      the same in the Dagster UI, with sensor and schedules running")
     out.print("  claims-pipeline status        how far every feed is")
     out.print("  claims-pipeline explain 1     what became of one dump")
     out.print("  claims-pipeline local up      how to reach the database with psql or a BI tool")
-    if failed:
+    if failed or not complete:
+        err.print("[red]Not all that was dropped is where it belongs[/]: `claims-pipeline explain <file>` tells why.")
         raise SystemExit(1)
 
 
-def _show(services: Services, manifest: Manifest) -> None:
+def _show(services: Services, manifest: Manifest) -> bool:
+    """Print the tables and an answer; returns whether every row that the sender spoilt is in quarantine."""
     with services.database() as connection:
         lines = []
         for feed in feeds_of(SENDER.name):
@@ -151,6 +159,7 @@ def _show(services: Services, manifest: Manifest) -> None:
         names = [column.name for column in answer.description or ()]
         out.print(f"[dim]{_QUESTION.strip()}[/]", highlight=False)
         out.print(table("", names, answer.fetchall()))
+    return all(held == planted for _, _, held, planted in lines)
 
 
 def _step(number: int, text: str) -> None:
