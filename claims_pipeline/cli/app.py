@@ -219,7 +219,7 @@ def explain(file: File, as_json: AsJson = False) -> None:
             if rules:
                 out.print(table("in quarantine", ["rule", "rows"], rules))
             if loads:
-                names = [n for n in loads[0] if n.startswith("rows_")]
+                names = [n for n in loads[0] if n.startswith("rows_") and any(load[n] for load in loads)]
                 titles = ["load", "kind", "finished", *(n.removeprefix("rows_") for n in names), "run"]
                 audit = [
                     (load["load_id"], load["kind"], load["finished_at"], *(load[n] for n in names), load["run_id"][:12])
