@@ -125,6 +125,7 @@ def _validated(feed: Feed) -> dg.AssetsDefinition:
         checked=[
             (CheckName.CONTRACT, "The dump's columns are those of the contract; drift is told by name."),
             (CheckName.REJECTS_WITHIN_BUDGET, "The rows that broke a rule are within the feed's budget."),
+            *_of_snapshots(feed, "The snapshot is not far shorter than its past."),
         ],
         metadata={
             "dagster/column_schema": describe.stored_schema(feed, table=False),
@@ -144,7 +145,7 @@ def _validated(feed: Feed) -> dg.AssetsDefinition:
                 "issues_by_rule": describe.rules_table([r.issues for r in reports_]),
             }
             names = [CheckName.CONTRACT, CheckName.REJECTS_WITHIN_BUDGET]
-            yield from _check_results(reported, names)
+            yield from _check_results(reported, [*names, *(name for name, _ in _of_snapshots(feed, ""))])
             refused = [report for report in reports_ if report.status is DumpStatus.REFUSED]
             if refused and len(refused) == len(reports_):
                 raise ClaimsPipelineError(
@@ -172,6 +173,7 @@ def _table(feed: Feed) -> dg.AssetsDefinition:
             (CheckName.KEY_UNIQUE, "The dump names each key once; no unique value belongs to two keys."),
             (CheckName.VOLUME_IN_RANGE, "The dump's rows are in the range of its own past."),
             (CheckName.FRESH, "The newest day that the sender's calendar expects is in the table."),
+            *_of_snapshots(feed, "The snapshot does not delete more rows than its contract allows."),
         ],
         metadata={
             "dagster/column_schema": describe.stored_schema(feed, table=True),
@@ -194,10 +196,15 @@ def _table(feed: Feed) -> dg.AssetsDefinition:
             extra = _table_metadata(flow, feed, [report for report, _ in reported], max(_days(context)))
             names = [CheckName.ROW_CONSERVATION, CheckName.KEY_UNIQUE, CheckName.VOLUME_IN_RANGE]
             yield _fresh(flow, feed)
-            yield from _check_results(reported, names)
+            yield from _check_results(reported, [*names, *(name for name, _ in _of_snapshots(feed, ""))])
             yield _materialized(context, flow, feed, key, reported, extra)
 
     return table
+
+
+def _of_snapshots(feed: Feed, description: str) -> list[tuple[CheckName, str]]:
+    """The check that only feeds have whose dumps are the whole table."""
+    return [(CheckName.DELETIONS_WITHIN_BUDGET, description)] if feed.snapshot else []
 
 
 # ---------------------------------------------------------------------------------------------- what steps share

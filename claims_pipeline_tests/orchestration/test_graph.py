@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import dagster as dg
 import pytest
 
 from claims_pipeline.definitions import build_definitions
+from claims_pipeline.feeds import feed_named
+from claims_pipeline.feeds.contract import Snapshot
+from claims_pipeline.orchestration.assets import feed_assets
+from claims_pipeline.vocabulary import CheckName
 
 DATASETS = {
     "va_form526": [
@@ -140,7 +146,16 @@ def test_every_job_behind_a_sensor_or_schedule_can_be_loaded(repository: dg.Repo
 
 def test_jobs_that_people_launch(repository: dg.RepositoryDefinition) -> None:
     found = {name for name in repository.job_names if not name.startswith("__")}
-    assert {"decide_held", "replay_quarantine"} <= found
+    assert found == {"decide_held", "replay_quarantine"}
+
+
+def test_a_feed_of_snapshots_has_a_check_of_its_own() -> None:
+    feed, name = (
+        replace(feed_named("va_form526/form526_uploads"), snapshot=Snapshot()),
+        CheckName.DELETIONS_WITHIN_BUDGET,
+    )
+    found = {key.asset_key.path[0] for asset in feed_assets(feed) for key in asset.check_keys if key.name == name.value}
+    assert found == {"validated", feed.sender.name}
 
 
 @pytest.mark.parametrize("feed", FEEDS)
