@@ -69,8 +69,8 @@ def test_it_gets_assets_checks_sensor_and_schedule(installed: dict[str, str]) ->
         [sys.executable, "-c", code], env={**os.environ, **installed}, capture_output=True, text=True, check=True
     )
     assert json.loads(done.stdout.splitlines()[-1]) == [
-        ["clinic/visits", "raw/clinic/visits", "validated/clinic/visits"],
-        7,
+        [f"{layer}clinic/{dataset}" for layer in ("", "raw/", "validated/") for dataset in ("visits", "wards")],
+        7 + 9,
         ["arrivals_clinic"],
         ["missing_clinic"],
     ]
@@ -109,12 +109,18 @@ def test_its_dictionary_is_shown(command: Any) -> None:
     assert {c["name"]: c["treatment"] for c in described["columns"]}["notes"] == "drop"
 
 
-def test_fake_dumps_are_made_from_the_contract_and_load(command: Any, pointed: str) -> None:
+@pytest.mark.parametrize("lively", [False, True])
+def test_fake_dumps_are_made_from_the_contract_and_load(command: Any, pointed: str, lively: bool) -> None:
     assert command("migrate").returncode == 0
-    made = command("generate", "--sender", "clinic", "--days", "2", "--rows", "300", "--first", "2026-03-02", "--json")
+    words = ["--sender", "clinic", "--days", "5", "--rows", "300", "--first", "2026-03-02", "--json"]
+    made = command("generate", *words, *(["--lively"] if lively else []))
     assert made.returncode == 0, made.stderr
     manifest = json.loads(made.stdout)
     command("catch-up", "--sender", "clinic")
     with psycopg.connect(pointed) as connection:
-        (rows,) = connection.execute("select count(*) from clinic.visits").fetchone() or (0,)
-    assert rows == manifest["live"]["visits"]
+        count = "select (select count(*) from clinic.visits), (select count(*) from clinic.wards)"
+        visits, wards = connection.execute(count).fetchone() or (0, 0)
+        gone = 'select count(*) from history."clinic__wards" where _operation = %s and _retracted_by is null'
+        (deleted,) = connection.execute(gone, ["deleted"]).fetchone() or (0,)
+    assert (visits, wards) == (manifest["live"]["visits"], manifest["live"]["wards"])
+    assert deleted > 0

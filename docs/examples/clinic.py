@@ -1,4 +1,4 @@
-"""A third sender in one file: a clinic that delivers its visits every night as CSV with semicolons."""
+"""A third sender in one file: a clinic that delivers visits (changes) and wards (snapshots) as CSV with semicolons."""
 
 import datetime as dt
 
@@ -40,7 +40,18 @@ class Visits(c.FeedModel):
         return (df["left_at"] >= df["admitted_at"]).fillna(value=True)
 
 
-FILE_NAMES = (r"^visits_(?P<stamp>\d{14})\.csv(?:\.gz)?$",)
+class Wards(c.FeedModel):
+    """One row per ward; every dump holds all of them."""
+
+    ward_id: c.BigInt = c.column("Ward number", key=True, ge=1)
+    beds: c.Integer = c.column("Beds", ge=0, required=True)
+
+
 FORMAT = c.Csv(delimiter=";", decimal=",", thousands=".", dates=("%d.%m.%Y",), timestamps=("%d.%m.%Y %H:%M",))
 BI = c.BiView("admitted_at", ("ward",))
-FEEDS = (c.Feed(SENDER, "visits", Visits, FILE_NAMES, version="changed_at", format=FORMAT, bi=BI),)
+FEEDS = (
+    c.Feed(
+        SENDER, "visits", Visits, (r"^visits_(?P<stamp>\d{14})\.csv(?:\.gz)?$",), "changed_at", format=FORMAT, bi=BI
+    ),
+    c.Feed(SENDER, "wards", Wards, (r"^wards_(?P<stamp>\d{14})\.csv$",), snapshot=c.Snapshot(), format=FORMAT),
+)

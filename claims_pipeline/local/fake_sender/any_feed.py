@@ -93,12 +93,15 @@ def generate_sender(
         keys.setdefault((shipment.dataset, shipment.number), key)
         with open_sink(key) as sink:
             dumps.append(dataset.dump(shipment, key, Delivered(sink), repeats, progress or (lambda _: None)))
-    return Manifest(plan, tuple(dumps), {name: int(made[name].loaded.sum()) for name in chosen})
+    return Manifest(plan, tuple(dumps), {name: made[name].live() for name in chosen})
 
 
 def _datasets(plan: SenderPlan, feeds: list[Feed], world: World, schedule: Schedule) -> dict[str, _Dataset]:
     """The datasets; a column with the name of another dataset's whole key refers to it."""
-    lives = {feed.dataset: Lives(feed.dataset, world.volume(feed), schedule) for feed in feeds}
+    lives = {
+        feed.dataset: Lives(feed.dataset, world.volume(feed), schedule, snapshot=feed.snapshot is not None)
+        for feed in feeds
+    }
     inventors: dict[str, Inventor] = {}
     dice = Dice(plan.seed)
     for feed in feeds:
@@ -133,9 +136,19 @@ class _Dataset:
         self._stamps = schedule.stamps
         self._read = [c.name for c in feed.columns if not isinstance(c.facts.treatment, Drop)]
         self._dice = Dice(schedule.plan.seed)
-        self._defects = catalogue_of(feed)
+        self._defects = tuple(defect for defect in catalogue_of(feed) if not _hides_key(defect, feed))
         self._not_loaded = np.array([defect.verdict in NOT_LOADED for defect in self._defects] + [False])
         self.loaded = np.zeros(self._own.count, dtype=np.bool_)
+        self._said: dict[int, tuple[Ints, Ints]] = {}  # by dump of a snapshot: rows that are loaded, and set apart
+
+    def live(self) -> int:
+        """Rows that the table has when all dumps are loaded."""
+        if self.feed.snapshot is None:
+            return int(self.loaded.sum())
+        live = np.zeros(0, dtype=np.int64)
+        for _, (good, apart) in sorted(self._said.items()):
+            live = np.union1d(good, np.intersect1d(live, apart))
+        return len(live)
 
     def dump(
         self,
@@ -152,6 +165,7 @@ class _Dataset:
         if shipment.trouble is Trouble.EMPTY:
             rows = rows.take(np.zeros(0, dtype=np.int64))
         count = loaded = gained = 0
+        said: list[tuple[Ints, Ints]] = []
         tally: Counter[int] = Counter()
         planted: list[Planted] = []
         starts = range(0, max(len(rows), 1), _CHUNK)
@@ -165,13 +179,20 @@ class _Dataset:
                 planted.append(Planted(defect.rule, count + row + 1, defect.column, defect.verdict))
             tally.update(rule[spoilt].tolist())
             good = ~self._not_loaded[rule] & (rule != self._defects.index(DUPLICATE))
+            said.append((some.e[good], some.e[self._not_loaded[rule]]))
             if repeats is None:
                 loaded += int(good.sum())
                 gained += int((~self.loaded[some.e[good]]).sum())
                 self.loaded[some.e[good]] = True
             count += len(some)
             progress(Progress(key, count, out.size))
-        verdict = DumpVerdict.EMPTY if not count else DumpVerdict.DUPLICATE if repeats else DumpVerdict.NEW
+        if self.feed.snapshot and count:
+            self._said[shipment.number] = (
+                np.concatenate([good for good, _ in said]),
+                np.concatenate([apart for _, apart in said]),
+            )
+        again = repeats is not None and self.feed.snapshot is None  # a snapshot is of its own time
+        verdict = DumpVerdict.EMPTY if not count else DumpVerdict.DUPLICATE if again else DumpVerdict.NEW
         return DumpManifest(
             key=key,
             dataset=self.feed.dataset,
@@ -305,6 +326,12 @@ class _Dataset:
             spoilt = pyarrow.array(list(patch.values()), columns[name].type)
             columns[name] = pc.replace_with_mask(columns[name], pyarrow.array(mask), spoilt)
         return Batch(columns, texts, ragged)
+
+
+def _hides_key(defect: Defect, feed: Feed) -> bool:
+    """Whether a defect leaves open whose row it spoils: a snapshot with one deletes nothing, and is no good example."""
+    keys = [column.name for column in feed.columns if column.facts.key]
+    return feed.snapshot is not None and (defect is RAGGED or defect.column in keys)
 
 
 def _taken(columns: Mapping[str, pyarrow.Array], rows: Ints) -> dict[str, pyarrow.Array]:

@@ -21,6 +21,7 @@ _MOST_CHANGES = 4
 _LIFE = _LONGEST_GAP * _MOST_CHANGES  # days after which a row is not sent again
 _SHORTEST_SLOW_GAP, _SLOW_GAPS = 7, 60  # rows that were there from the start change for ever, but seldom
 _UNCHANGED = 0.02  # share of the living rows that a day sends again as they were
+_LONGEST_STAY = 120  # days after which a row has left the snapshots: about one in a hundred a day
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,9 @@ class Rows:
 class Lives:
     """The rows of one dataset."""
 
-    def __init__(self, dataset: str, volume: Volume, schedule: Schedule) -> None:
+    def __init__(self, dataset: str, volume: Volume, schedule: Schedule, *, snapshot: bool = False) -> None:
         self.volume = volume
+        self._snapshot = snapshot
         self._dataset = dataset
         self._schedule = schedule
         self._dice = Dice(schedule.plan.seed)
@@ -92,8 +94,12 @@ class Lives:
         return np.maximum((e - self.volume.initial) // max(self.volume.a_day, 1), 0)
 
     def sent(self, day: int, part: int) -> Rows:
-        """The rows of one dump, ascending."""
+        """The rows of one dump, ascending: of a snapshot all that are there, else those that are new or sent again."""
         initial, a_day = self.volume.initial, self.volume.a_day
+        if self._snapshot:
+            e = np.arange(self.known(day))
+            e = e[day <= self.born(e) + self._dice.below(f"stay {self._dataset}", e, _LONGEST_STAY)]
+            return Rows(e, self._changes(e, day), np.full(len(e), day))
         again = [self._again(np.arange(initial), day)] if day else []
         if day and a_day:
             first, last = self.known(max(day - _LIFE, 0) - 1), self.known(day - 1)
@@ -137,6 +143,6 @@ class Lives:
 
     def _part(self, e: Ints, day: Ints) -> Ints:
         """In which of a day's dumps a row is sent."""
-        if self._files == 1:
+        if self._files == 1 or self._snapshot:
             return np.zeros_like(e)
         return self._dice.below(f"part {self._dataset}", (e << _DAYS) | day, self._files)
