@@ -70,7 +70,7 @@ soak: $(INSTALLED) ## Fault injection: ROUNDS=100 [TICKS=2 through Dagster] [SEE
 	  $(if $(SEED),--seed $(SEED)) $(if $(ROUND),--round $(ROUND))
 
 orders: $(INSTALLED) ## Lives of a feed against an oracle: dumps in any order, again, corrected, undone. EXAMPLES=1000 of each kind
-	@EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n $(JOBS) --dist load claims_pipeline_tests/warehouse/test_order.py
+	@EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n $(JOBS) --dist load -o timeout=0 claims_pipeline_tests/warehouse/test_order.py
 
 lock: ## Renew requirements.lock from pyproject.toml
 	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url \

@@ -173,7 +173,7 @@ def known_conflicts(connection: psycopg.Connection, feed: Feed, dump_id: int) ->
     query = sql.SQL(
         "with found as (select s._row_number, {s_scope} from stage s"
         "  join ops.quarantine q on q.dump_id = %(dump_id)s and q.row_number = s._row_number and q.resolved_at is null"
-        "   and q.contract = %(contract)s and q.rules && %(rules)s),"
+        "   and q.row_hash = s._row_hash and q.rules && %(rules)s),"
         " out as (delete from {affected} a using found where {same})"
         " insert into still select _row_number from found"
     ).format(
@@ -182,7 +182,7 @@ def known_conflicts(connection: psycopg.Connection, feed: Feed, dump_id: int) ->
         same=equal(scope_columns(feed), "a", "found"),
     )
     rules = [f"unique.{name}" for name in feed.unique]
-    return connection.execute(query, {"dump_id": dump_id, "contract": feed.fingerprint, "rules": rules}).rowcount
+    return connection.execute(query, {"dump_id": dump_id, "rules": rules}).rowcount
 
 
 def keep_conflicts(connection: psycopg.Connection, dump_id: int, load_id: int) -> dict[str, int]:

@@ -41,9 +41,10 @@ QUARANTINE_SCHEMA = pyarrow.schema(
         ("key_version", pyarrow.string()),
         ("sealed", pyarrow.binary()),
         ("row_key", pyarrow.list_(pyarrow.string())),
+        ("row_hash", pyarrow.binary()),
     ]
 )
-"""The rejects of a validated dump, as `frames` writes them; those of earlier versions have no `line`, no `row_key`."""
+"""Rows for the quarantine. `frames` writes no `row_hash`, and earlier versions of it neither `line` nor `row_key`."""
 
 
 class TooManyDeletedError(ClaimsPipelineError):
@@ -442,6 +443,7 @@ def _conflict_batches(conflicts: list[merge.UniqueConflict], seal: Seal) -> Iter
             pyarrow.array([version for version, _ in sealed], pyarrow.string()),
             pyarrow.array([content for _, content in sealed], pyarrow.binary()),
             pyarrow.nulls(len(conflicts), pyarrow.list_(pyarrow.string())),
+            pyarrow.array([c.row_hash for c in conflicts], pyarrow.binary()),
         ],
         schema=QUARANTINE_SCHEMA,
     )
@@ -452,18 +454,20 @@ def _quarantine(
 ) -> int:
     connection.execute(
         "create temp table if not exists rejects (row_number bigint, line bigint, columns text[], rules text[],"
-        " key_version text, sealed bytea, row_key text[]) on commit drop"
+        " key_version text, sealed bytea, row_key text[], row_hash bytea) on commit drop"
     )
     connection.execute("truncate rejects")
     count = copy_into(connection, "rejects", batches)
     if count:
         connection.execute(
             "insert into ops.quarantine"
-            " (dump_id, feed, row_number, line, columns, rules, contract, load_id, key_version, sealed, row_key)"
-            " select %s, %s, row_number, line, columns, rules, %s, %s, key_version, sealed, row_key from rejects"
+            " (dump_id, feed, row_number, line, columns, rules, contract, load_id, key_version, sealed, row_key,"
+            " row_hash) select %s, %s, row_number, line, columns, rules, %s, %s, key_version, sealed, row_key,"
+            " row_hash from rejects"
             " on conflict (dump_id, row_number) do update set line = excluded.line, columns = excluded.columns,"
             " rules = excluded.rules, contract = excluded.contract, load_id = excluded.load_id,"
             " key_version = excluded.key_version, sealed = excluded.sealed, row_key = excluded.row_key,"
+            " row_hash = excluded.row_hash,"
             " resolved_at = null",
             [dump.dump_id, feed.name, feed.fingerprint, load_id],
         )

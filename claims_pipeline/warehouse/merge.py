@@ -51,6 +51,7 @@ class UniqueConflict:
     row_number: int
     column: str
     row: str
+    row_hash: bytes
 
 
 def scope_columns(feed: Feed) -> tuple[str, ...]:
@@ -164,7 +165,7 @@ def _take_conflicts_of(
         "  left join {table} t on {t_is_w} and t.{column} = w.{column}) r where place > 1)"
         " delete from stage s"
         " where s._row_number in (select _row_number from held union select _row_number from doubled)"
-        " returning s._row_number, (to_jsonb(s) - '_row_hash')::text"
+        " returning s._row_number, (to_jsonb(s) - '_row_hash')::text, s._row_hash"
     ).format(
         column=sql.Identifier(name),
         no_change=sql.Literal(no_change),
@@ -175,7 +176,7 @@ def _take_conflicts_of(
         o_is_t=equal(feed.key, "o", "t"),
         t_is_w=equal(feed.key, "t", "w"),
     )
-    return [UniqueConflict(number, name, row) for number, row in connection.execute(query)]
+    return [UniqueConflict(number, name, row, row_hash) for number, row, row_hash in connection.execute(query)]
 
 
 def remove_absent(connection: psycopg.Connection, feed: Feed, context: MergeContext, *, partial: bool) -> int:

@@ -324,7 +324,7 @@ def rejected(lab: Lab, feed: Feed, number: int, row_key: list[str] | None) -> py
     version, sealed = lab.sealer(feed)(number, b"a row")
     values = {
         "row_number": [number], "line": [None], "columns": [["content"]], "rules": [["content.length"]],
-        "key_version": [version], "sealed": [sealed], "row_key": [row_key],
+        "key_version": [version], "sealed": [sealed], "row_key": [row_key], "row_hash": [None],
     }  # fmt: skip
     return pyarrow.record_batch([pyarrow.array(values[f.name], f.type) for f in QUARANTINE_SCHEMA], QUARANTINE_SCHEMA)
 
