@@ -34,8 +34,9 @@ from claims_pipeline.landing import layout, s3, sidecars
 from claims_pipeline.services import Services
 from claims_pipeline.vocabulary import CheckName, CheckOutcome, DumpStatus, DumpVerdict
 from claims_pipeline.warehouse import effect, ledger, load, reports
+from claims_pipeline.warehouse.apart import Seal
 from claims_pipeline.warehouse.ledger import Dump
-from claims_pipeline.warehouse.load import Loaded, Seal, TooManyDeletedError
+from claims_pipeline.warehouse.load import Loaded, TooManyDeletedError
 from claims_pipeline.warehouse.migrate import is_migrated, migrate, pending, record_if_it_fits
 
 Progress = Callable[[int], None]

@@ -35,10 +35,11 @@ from claims_pipeline.frames.dump import ROW_HASH, ROW_NUMBER, rows_schema
 from claims_pipeline.frames.rowhash import row_hashes
 from claims_pipeline.local import LocalServices
 from claims_pipeline.warehouse import ledger
+from claims_pipeline.warehouse.apart import Seal
 from claims_pipeline.warehouse.connection import connect
 from claims_pipeline.warehouse.ddl import history_of, table_of
 from claims_pipeline.warehouse.ledger import Arrival, Dump
-from claims_pipeline.warehouse.load import Loaded, Seal, Undone, load_dump, undo_dump
+from claims_pipeline.warehouse.load import Loaded, Undone, load_dump, undo_dump
 from claims_pipeline.warehouse.migrate import migrate
 
 Row = tuple[Any, ...]

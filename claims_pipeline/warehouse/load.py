@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -21,30 +21,14 @@ from claims_pipeline.errors import ClaimsPipelineError
 from claims_pipeline.failpoints import reach
 from claims_pipeline.feeds import Feed
 from claims_pipeline.vocabulary import RowCounts
-from claims_pipeline.warehouse import chain, effect, fold, ledger, merge
+from claims_pipeline.warehouse import apart, chain, effect, fold, ledger, merge
+from claims_pipeline.warehouse.apart import Seal
 from claims_pipeline.warehouse.chain import Rewound
 from claims_pipeline.warehouse.ddl import columns_sql, create_stage
 from claims_pipeline.warehouse.fold import Frames
 from claims_pipeline.warehouse.ledger import Dump
 from claims_pipeline.warehouse.merge import MergeContext
 from claims_pipeline.warehouse.staging import copy_into
-
-Seal = Callable[[int, bytes], tuple[str, bytes]]
-"""Seals a row for the quarantine: (row number, content) -> (key version, sealed bytes)."""
-
-QUARANTINE_SCHEMA = pyarrow.schema(
-    [
-        ("row_number", pyarrow.int64()),
-        ("line", pyarrow.int64()),
-        ("columns", pyarrow.list_(pyarrow.string())),
-        ("rules", pyarrow.list_(pyarrow.string())),
-        ("key_version", pyarrow.string()),
-        ("sealed", pyarrow.binary()),
-        ("row_key", pyarrow.list_(pyarrow.string())),
-        ("row_hash", pyarrow.binary()),
-    ]
-)
-"""Rows for the quarantine. `frames` writes no `row_hash`, and earlier versions of it neither `line` nor `row_key`."""
 
 
 class TooManyDeletedError(ClaimsPipelineError):
@@ -145,7 +129,7 @@ def load_dump(
             staged = copy_into(connection, "stage", rows)
         reach("load.copied")
         with clock.stage("quarantine"):
-            quarantined = _quarantine(connection, feed, dump, context.load_id, rejects)
+            quarantined = apart.set_apart(connection, feed, dump, context.load_id, rejects)
         with clock.stage("merge"):
             connection.execute("analyze stage")
             duplicates = merge.drop_duplicates(connection, feed)
@@ -157,9 +141,9 @@ def load_dump(
                 removed, replayed = work.removed, work.replayed
         reach("load.merged")
         with clock.stage("conflicts"):
-            conflict_batches = _conflict_batches(merged.conflicts, seal)
-            quarantined += _quarantine(connection, feed, dump, context.load_id, conflict_batches)
-            _resolve_older(connection, dump, context.load_id)
+            conflict_batches = apart.conflict_batches(merged.conflicts, seal)
+            quarantined += apart.set_apart(connection, feed, dump, context.load_id, conflict_batches)
+            apart.resolve_older(connection, dump, context.load_id)
         reach("load.quarantined")
         conflicts = merged.rows.quarantined
         counts = replace(
@@ -176,7 +160,7 @@ def load_dump(
         reach("load.audited")
         for other in standing.replaces:
             effect.step_aside(connection, other, dump, context.at)
-            _close_quarantine(connection, other, context.at)
+            apart.close(connection, other, context.at)
         effect.take_effect(connection, dump.dump_id)
         reach("load.settled")
     reach("load.committed")
@@ -230,11 +214,11 @@ def undo_dump(
             connection.execute("analyze stage")
             merge.drop_duplicates(connection, feed)
         rewound = work.take_out(dump, context, revived)
-        _close_quarantine(connection, dump, context.at)
+        apart.close(connection, dump, context.at)
         effect.undone(connection, dump.dump_id, reason=reason, at=context.at)
         if revived is not None:
             effect.revived(connection, revived.dump_id, reason=f"in effect again: dump {dump.dump_id} was undone")
-            _reopen_quarantine(connection, revived)
+            apart.reopen(connection, revived)
         effects = {"rows_removed": rewound.removed, "rows_restored": rewound.restored}
         work.audit(context.load_id, "undo", feed, dump, RowCounts(), **effects)
     return Undone(context.load_id, rewound.removed, rewound.restored, work.replayed)
@@ -373,9 +357,9 @@ class _Work:
         """Write down that a later dump was merged again, and what of it cannot be written now."""
         self.replayed += 1
         if feed.unique:
-            _resolve_conflicts(self.connection, feed, merged.dump, self.at)
-            batches = _conflict_batches(merged.conflicts, self.seal)
-            _quarantine(self.connection, feed, merged.dump, merged.load_id, batches)
+            apart.resolve_conflicts(self.connection, feed, merged.dump, self.at)
+            batches = apart.conflict_batches(merged.conflicts, self.seal)
+            apart.set_apart(self.connection, feed, merged.dump, merged.load_id, batches)
         self.audit(merged.load_id, "replay", feed, merged.dump, merged.rows)
 
     def _guard(self, deleted: int, stored: int) -> None:
@@ -428,78 +412,3 @@ def _lock(connection: psycopg.Connection, feeds: Sequence[Feed]) -> None:
 def _was_loaded(connection: psycopg.Connection, dump: Dump) -> bool:
     query = "select 1 from ops.load where dump_id = %s and kind <> 'cascade' limit 1"
     return connection.execute(query, [dump.dump_id]).fetchone() is not None
-
-
-def _conflict_batches(conflicts: list[merge.UniqueConflict], seal: Seal) -> Iterator[pyarrow.RecordBatch]:
-    if not conflicts:
-        return
-    sealed = [seal(c.row_number, c.row.encode()) for c in conflicts]
-    yield pyarrow.record_batch(
-        [
-            pyarrow.array([c.row_number for c in conflicts], pyarrow.int64()),
-            pyarrow.nulls(len(conflicts), pyarrow.int64()),
-            pyarrow.array([[c.column] for c in conflicts], pyarrow.list_(pyarrow.string())),
-            pyarrow.array([[f"unique.{c.column}"] for c in conflicts], pyarrow.list_(pyarrow.string())),
-            pyarrow.array([version for version, _ in sealed], pyarrow.string()),
-            pyarrow.array([content for _, content in sealed], pyarrow.binary()),
-            pyarrow.nulls(len(conflicts), pyarrow.list_(pyarrow.string())),
-            pyarrow.array([c.row_hash for c in conflicts], pyarrow.binary()),
-        ],
-        schema=QUARANTINE_SCHEMA,
-    )
-
-
-def _quarantine(
-    connection: psycopg.Connection, feed: Feed, dump: Dump, load_id: int, batches: Iterable[pyarrow.RecordBatch]
-) -> int:
-    connection.execute(
-        "create temp table if not exists rejects (row_number bigint, line bigint, columns text[], rules text[],"
-        " key_version text, sealed bytea, row_key text[], row_hash bytea) on commit drop"
-    )
-    connection.execute("truncate rejects")
-    count = copy_into(connection, "rejects", batches)
-    if count:
-        connection.execute(
-            "insert into ops.quarantine"
-            " (dump_id, feed, row_number, line, columns, rules, contract, load_id, key_version, sealed, row_key,"
-            " row_hash) select %s, %s, row_number, line, columns, rules, %s, %s, key_version, sealed, row_key,"
-            " row_hash from rejects"
-            " on conflict (dump_id, row_number) do update set line = excluded.line, columns = excluded.columns,"
-            " rules = excluded.rules, contract = excluded.contract, load_id = excluded.load_id,"
-            " key_version = excluded.key_version, sealed = excluded.sealed, row_key = excluded.row_key,"
-            " row_hash = excluded.row_hash,"
-            " resolved_at = null",
-            [dump.dump_id, feed.name, feed.fingerprint, load_id],
-        )
-    return count
-
-
-def _resolve_older(connection: psycopg.Connection, dump: Dump, load_id: int) -> None:
-    """Rows of this dump that an earlier load set apart and this one did not are no longer in quarantine."""
-    connection.execute(
-        "update ops.quarantine set resolved_at = now() where dump_id = %s and load_id <> %s and resolved_at is null",
-        [dump.dump_id, load_id],
-    )
-
-
-def _close_quarantine(connection: psycopg.Connection, dump: Dump, at: dt.datetime) -> None:
-    """Rows of a dump that is no longer in effect wait for nobody."""
-    connection.execute(
-        "update ops.quarantine set resolved_at = %s where dump_id = %s and resolved_at is null", [at, dump.dump_id]
-    )
-
-
-def _reopen_quarantine(connection: psycopg.Connection, dump: Dump) -> None:
-    """Rows that waited when the dump went out of effect wait again."""
-    connection.execute(
-        "update ops.quarantine set resolved_at = null where dump_id = %s and resolved_at = %s",
-        [dump.dump_id, dump.settled_at],
-    )
-
-
-def _resolve_conflicts(connection: psycopg.Connection, feed: Feed, dump: Dump, at: dt.datetime) -> None:
-    """Forget the conflicts of an earlier merge of a dump that has just been merged again."""
-    connection.execute(
-        "update ops.quarantine set resolved_at = %s where dump_id = %s and resolved_at is null and rules && %s",
-        [at, dump.dump_id, [f"unique.{name}" for name in feed.unique]],
-    )

@@ -1,7 +1,7 @@
 """Reading the quarantine: which rows were set apart and why, and noting who opened them.
 
 Belongs here: queries of `ops.quarantine`, and `ops.quarantine_look`. Does not belong here: keys and opening (frames),
-setting rows apart and resolving them (load), replaying dumps (`replay`).
+setting rows apart and resolving them (apart.py), replaying dumps (`replay`).
 """
 
 from __future__ import annotations

@@ -15,8 +15,9 @@ from claims_pipeline.errors import ClaimsPipelineError, Transient, safe_text
 from claims_pipeline.local.process import wait_until
 from claims_pipeline.vocabulary import DumpStatus, RowCounts
 from claims_pipeline.warehouse import ledger
+from claims_pipeline.warehouse.apart import QUARANTINE_SCHEMA
 from claims_pipeline.warehouse.connection import connect
-from claims_pipeline.warehouse.load import QUARANTINE_SCHEMA, Loaded
+from claims_pipeline.warehouse.load import Loaded
 from claims_pipeline_tests.fix_proxy import Proxy
 from claims_pipeline_tests.fix_warehouse import FINDINGS, SAMPLES, VISITS, Lab, Row, batch_of, sample
 

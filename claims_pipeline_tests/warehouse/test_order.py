@@ -17,8 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from claims_pipeline.feeds import Feed
+from claims_pipeline.warehouse.apart import QUARANTINE_SCHEMA
 from claims_pipeline.warehouse.ledger import Dump
-from claims_pipeline.warehouse.load import QUARANTINE_SCHEMA, TooManyDeletedError
+from claims_pipeline.warehouse.load import TooManyDeletedError
 from claims_pipeline_tests.fix_warehouse import (
     FINDINGS,
     MEMBERS,
