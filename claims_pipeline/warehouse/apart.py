@@ -57,7 +57,7 @@ def conflict_batches(conflicts: list[UniqueConflict], seal: Seal) -> Iterator[py
 def set_apart(
     connection: psycopg.Connection, feed: Feed, dump: Dump, load_id: int, batches: Iterable[pyarrow.RecordBatch]
 ) -> int:
-    """Put rows into quarantine, in the form of QUARANTINE_SCHEMA; those that lie there are renewed. Returns how many."""
+    """Put rows of QUARANTINE_SCHEMA into quarantine; those that lie there are renewed. Returns how many."""
     connection.execute(
         "create temp table if not exists rejects (row_number bigint, line bigint, columns text[], rules text[],"
         " key_version text, sealed bytea, row_key text[], row_hash bytea) on commit drop"
