@@ -94,7 +94,7 @@ class ParquetSource:
         raise BadDump("dump.unreadable", f"the Parquet data is damaged from row {first} on")
 
     def _rows_at_once(self, size: int, batch_bytes: int) -> int:
-        metadata = self._parquet.metadata  # type: ignore[union-attr]
+        metadata = self._parquet.metadata  # type: ignore[union-attr]  # it is open while batches are read
         unpacked = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
         if unpacked > max(BOMB_BYTES, BOMB_RATIO * size):
             raise BadDump("dump.unreadable", f"the dump unpacks to more than {BOMB_RATIO} times its size")

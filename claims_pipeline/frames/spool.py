@@ -89,7 +89,7 @@ class _SealedFile(io.RawIOBase):
     def tell(self) -> int:
         return self._at
 
-    def readinto(self, buffer: bytearray | memoryview, /) -> int:  # type: ignore[override]
+    def readinto(self, buffer: bytearray | memoryview, /) -> int:  # type: ignore[override]  # io takes any buffer
         block, skip = divmod(self._at, _BLOCK)
         self._file.seek(block * _BLOCK)
         clear = self._keystream(block).update(self._file.read(skip + len(buffer)))[skip:]

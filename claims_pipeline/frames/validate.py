@@ -116,7 +116,7 @@ def _said(check: object, data: pd.Series | pd.DataFrame) -> pd.Series | None:
     try:
         if isinstance(data, pd.DataFrame):
             # Not check(data): that goes on to collect failing values, and fails where some rows got False, others NA.
-            return _per_row(check.get_backend(data)(check).apply(data))  # type: ignore[no-untyped-call]
+            return _per_row(check.get_backend(data)(check).apply(data))  # type: ignore[no-untyped-call]  # pandera's
         return _per_row(check(data).check_output)
     except Exception:  # a contract's own code; whatever it raised may quote values
         return None

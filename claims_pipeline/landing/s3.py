@@ -373,7 +373,7 @@ class _HashingReader:
 class _ObjectStream(io.RawIOBase):
     """A body as a raw stream whose errors are the project's, and which notices when it ends early."""
 
-    def __init__(self, body: Any, size: int, what: str) -> None:  # noqa: ANN401
+    def __init__(self, body: Any, size: int, what: str) -> None:  # noqa: ANN401 - botocore's body has no type
         self._body = body
         self._left = size
         self._what = what

@@ -92,9 +92,9 @@ def standing(connection: psycopg.Connection, dump: Dump, *, snapshot: bool) -> S
     )
     same_name = [d for d in others if _same_name(d, dump)]
     same_bytes = [d for d in others if d not in same_name and not snapshot]
-    for other in others:
-        if other.dump_id > dump.dump_id if other in same_name else (other in same_bytes and other.place < dump.place):
-            return Standing(other, ())
+    stands = [d for d in same_name if d.dump_id > dump.dump_id] + [d for d in same_bytes if d.place < dump.place]
+    if stands:
+        return Standing(stands[0], ())
     return Standing(None, (*same_name, *same_bytes))
 
 

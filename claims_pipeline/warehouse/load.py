@@ -85,7 +85,6 @@ def load_dump(
     frames: Frames,
     children: Sequence[Feed] = (),
     run_id: str,
-    reason: str = "",
 ) -> Loaded | None:
     """Load one validated dump, at its place among the dumps of its feed.
 
@@ -101,7 +100,6 @@ def load_dump(
         frames: gives the rows of other dumps in effect, where later ones must be merged again.
         children: feeds whose rows are replaced as sets with rows of this feed.
         run_id: of the audit.
-        reason: of the audit, where a person asked.
 
     Returns:
         What was done; None where another dump stands for this one, which the ledger then says, or where the ledger's
@@ -113,7 +111,7 @@ def load_dump(
         ClaimsPipelineError: rows were not conserved; nothing was written.
     """
     with connection.transaction():
-        work = _Work(connection, feed, children, frames, seal, run_id, reason)
+        work = _Work(connection, feed, children, frames, seal, run_id, reason="")
         clock = work.clock
         if not ledger.is_still(connection, dump):  # another process has loaded it, or gone on with it
             return None

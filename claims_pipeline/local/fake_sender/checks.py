@@ -23,7 +23,7 @@ def broken_by(check: pa.Check, values: pyarrow.Array | pd.DataFrame) -> Mask:
     said: object
     if isinstance(values, pd.DataFrame):
         # Not check(values): that fails where some rows got False and others NA.
-        said = check.get_backend(values)(check).apply(values)  # type: ignore[no-untyped-call]
+        said = check.get_backend(values)(check).apply(values)  # type: ignore[no-untyped-call]  # pandera's
     else:
         said = check(pd.Series(values, dtype=pd.ArrowDtype(values.type))).check_output
     if not isinstance(said, pd.Series):
