@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from claims_pipeline.feeds import Feed
@@ -19,7 +20,9 @@ ENOUGH_PAST = 3
 """Loads that a feed must have before its volume can be judged."""
 
 
-def intact(*, listed: int, archived: int, sha256: str, known_sha256: str | None = None) -> CheckOutcome:
+def intact(
+    *, listed: int, archived: int, sha256: str, known_sha256: str | None = None, seconds: float | None = None
+) -> CheckOutcome:
     """Whether the archive holds the bytes that were delivered.
 
     Args:
@@ -27,15 +30,17 @@ def intact(*, listed: int, archived: int, sha256: str, known_sha256: str | None 
         archived: bytes read and stored.
         sha256: of the bytes read.
         known_sha256: what the ledger has from before, when the dump was archived earlier.
+        seconds: that archiving took; None when nothing was archived now.
     """
     same = known_sha256 in (None, sha256)
     passed = listed == archived and same
     summary = f"{archived:,} bytes archived, {listed:,} delivered"
     if not same:
         summary = "the archived bytes are not those that were archived first: the raw archive was changed"
-    return CheckOutcome(
-        CheckName.INTACT, passed, summary, {"bytes_delivered": listed, "bytes_archived": archived, "sha256": sha256}
-    )
+    figures: dict[str, Any] = {"bytes_delivered": listed, "bytes_archived": archived, "sha256": sha256}
+    if seconds is not None:
+        figures["seconds"] = round(seconds, 4)
+    return CheckOutcome(CheckName.INTACT, passed, summary, figures)
 
 
 def not_intact(rule: str, message: str) -> CheckOutcome:

@@ -64,6 +64,9 @@ class Settings(BaseSettings):
         "0: one look is enough.",
     )
     batch_bytes: int = Field(8 << 20, ge=1 << 16, description="Bytes of CSV handled at once; bounds a run's memory.")
+    validation_threads: int | None = Field(
+        None, ge=1, description="Batches of one dump that are worked on at once. Unset: one per core, at most 4."
+    )
     max_attempts: int = Field(
         3, ge=1, description="How often a dump is tried in runs of their own before it is failed."
     )

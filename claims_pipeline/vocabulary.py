@@ -135,7 +135,10 @@ class DumpReport:
         issues: values set to NULL or kept with a warning, by rule id; their rows are loaded.
         drift: "added: x" / "missing: y" lines about columns, by name.
         bytes: size of the object.
-        seconds: time spent on it by this run.
+        seconds: time spent on it, all steps together.
+        stages: seconds by stage: archive, validation and load in all, and what these consist of. Parse, cast,
+            validate, treat and write are parts of the validation, and overlap; stage, quarantine, merge and conflicts
+            are parts of the load.
     """
 
     feed: str
@@ -150,6 +153,7 @@ class DumpReport:
     drift: tuple[str, ...] = ()
     bytes: int = 0
     seconds: float = 0.0
+    stages: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

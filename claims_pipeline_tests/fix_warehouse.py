@@ -31,7 +31,7 @@ from claims_pipeline.feeds.contract import (
     column,
 )
 from claims_pipeline.frames import KeyRing, make_key_ring, seal, unseal
-from claims_pipeline.frames.dump import ROW_HASH, ROW_NUMBER, rows_schema
+from claims_pipeline.frames.batch import ROW_HASH, ROW_NUMBER, rows_schema
 from claims_pipeline.frames.rowhash import row_hashes
 from claims_pipeline.local import LocalServices
 from claims_pipeline.warehouse import ledger
@@ -41,6 +41,7 @@ from claims_pipeline.warehouse.ddl import history_of, table_of
 from claims_pipeline.warehouse.ledger import Arrival, Dump
 from claims_pipeline.warehouse.load import Loaded, Undone, load_dump, undo_dump
 from claims_pipeline.warehouse.migrate import migrate
+from claims_pipeline.warehouse.staging import Numbers
 
 Row = tuple[Any, ...]
 """Values of the stored columns, in the contract's order."""
@@ -126,6 +127,36 @@ def batch_of(feed: Feed, rows: Sequence[Row], *, first_number: int = 1) -> pyarr
     return pyarrow.record_batch([*stored, numbers, hashes], schema=rows_schema(feed))
 
 
+class InMemory:
+    """Rows of a dump that are read when they are first asked for, and kept."""
+
+    def __init__(self, batches: Iterable[pyarrow.RecordBatch]) -> None:
+        self._coming = iter(batches)
+        self._kept: list[pyarrow.RecordBatch] = []
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return sum(batch.num_rows for batch in self._all())
+
+    def batches(
+        self, columns: Sequence[str] | None = None, numbers: Numbers | None = None
+    ) -> Iterator[pyarrow.RecordBatch]:
+        """See `staging.Rows`."""
+        for batch in self._all():
+            wanted = batch if columns is None else batch.select(list(columns))
+            if numbers is not None:
+                at = batch.column(ROW_NUMBER).to_pylist()
+                wanted = wanted.filter(pyarrow.array([n < len(numbers) and bool(numbers[n]) for n in at]))
+            yield wanted
+
+    def _all(self) -> Iterator[pyarrow.RecordBatch]:
+        yield from self._kept
+        for batch in self._coming:
+            self._kept.append(batch)
+            yield batch
+
+
 @dataclass
 class Lab:
     """The laboratory's database, and one connection to it."""
@@ -134,7 +165,7 @@ class Lab:
     connection: psycopg.Connection = field(repr=False)
     ring: KeyRing = field(default_factory=lambda: KeyRing.parse(make_key_ring()))
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-    frames: dict[int, list[pyarrow.RecordBatch]] = field(default_factory=dict)
+    frames: dict[int, InMemory] = field(default_factory=dict)
     """Rows of dumps that were loaded, by dump number: what lies in S3 otherwise."""
 
     def dump(self, feed: Feed, *, hour: int = 0, name: str | None = None) -> Dump:
@@ -193,18 +224,12 @@ class Lab:
         connection: psycopg.Connection | None = None,
     ) -> Loaded | None:
         """Load batches, unless another dump stands for this one or it is no longer as it was."""
-        kept: list[pyarrow.RecordBatch] = []
-
-        def passing() -> Iterator[pyarrow.RecordBatch]:
-            for batch in batches:
-                kept.append(batch)
-                yield batch
-
+        rows = InMemory(batches)
         loaded = load_dump(
             connection or self.connection,
             feed,
             ledger.get(self.connection, dump.dump_id) if connection is None else dump,
-            rows=passing(),
+            rows=rows,
             rejects=rejects,
             read=read,
             filtered=filtered,
@@ -214,7 +239,7 @@ class Lab:
             run_id="test",
         )
         if loaded is not None:
-            self.frames[dump.dump_id] = kept
+            self.frames[dump.dump_id] = rows
         return loaded
 
     def versions(self, feed: Feed) -> list[Row]:
@@ -240,7 +265,7 @@ class Lab:
             reason="a test",
         )
 
-    def frames_of(self, feed: Feed, dump: Dump) -> list[pyarrow.RecordBatch]:
+    def frames_of(self, feed: Feed, dump: Dump) -> InMemory:
         """Rows of a dump that was loaded."""
         assert dump.dataset == feed.dataset
         return self.frames[dump.dump_id]

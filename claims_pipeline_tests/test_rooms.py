@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "claims_pipeline"
-SHARED = {"vocabulary", "errors", "failpoints"}
+SHARED = {"vocabulary", "errors", "failpoints", "overlap"}
 MAY_IMPORT = {
     "feeds": set(),
     "landing": {"feeds"},
@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "vocabulary": set(),
     "errors": set(),
     "failpoints": set(),
+    "overlap": set(),
     "orchestration": None,
     "cli": None,
     "definitions": None,

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _MIB = 1 << 20
 # Two threads and parts of 8 MiB: reading and writing overlap, and memory stays flat whatever the object's size. The
 # source is read by one thread, so the hash sees the bytes in order.
-_TRANSFER = TransferConfig(multipart_threshold=8 * _MIB, multipart_chunksize=8 * _MIB, max_concurrency=2)
+TRANSFER = TransferConfig(multipart_threshold=8 * _MIB, multipart_chunksize=8 * _MIB, max_concurrency=2)
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ def archive_object(client: S3Client, *, source: ListedObject, to_bucket: str, to
                 f"{name} was overwritten between listing and reading; it is read when it is listed again",
             )
         reader = _HashingReader(response["Body"])
-        client.upload_fileobj(cast("IO[bytes]", reader), to_bucket, to_key, Config=_TRANSFER)
+        client.upload_fileobj(cast("IO[bytes]", reader), to_bucket, to_key, Config=TRANSFER)
         if reader.size != expected:
             raise Transient(f"{name} broke off after {reader.size} of {expected} bytes")
         stored = client.head_object(Bucket=to_bucket, Key=to_key)["ContentLength"]
@@ -262,7 +262,7 @@ def upload_file(client: S3Client, path: Path, *, bucket: str, key: str) -> None:
     """
     # Not boto3's upload_file: it wraps every refusal in an error of its own, which looks as if it could pass.
     with path.open("rb") as file, s3_errors(f"writing s3://{bucket}/{key}"):
-        client.upload_fileobj(file, bucket, key, Config=_TRANSFER)
+        client.upload_fileobj(file, bucket, key, Config=TRANSFER)
 
 
 def upload_stream(
@@ -310,7 +310,7 @@ def download_file(client: S3Client, path: Path, *, bucket: str, key: str) -> Non
         Transient, ClaimsPipelineError: see `s3_errors`.
     """
     with s3_errors(f"reading s3://{bucket}/{key}"):
-        client.download_file(bucket, key, str(path), Config=_TRANSFER)
+        client.download_file(bucket, key, str(path), Config=TRANSFER)
 
 
 @contextmanager

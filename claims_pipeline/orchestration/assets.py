@@ -290,7 +290,10 @@ def _materialized(
         if key.path[0] != "raw":  # nobody has counted rows there yet
             figures["dagster/partition_row_count"] = sum(r.rows.read for r in of_day)
         context.add_asset_metadata(figures, asset_key=key, partition_key=day)
-    return dg.MaterializeResult(asset_key=key, metadata={"dagster/uri": _uri(flow, feed, key), **extra})
+    stages = describe.stages_table([report for report, _ in reported])
+    return dg.MaterializeResult(
+        asset_key=key, metadata={"dagster/uri": _uri(flow, feed, key), "seconds_by_stage": stages, **extra}
+    )
 
 
 def _uri(flow: Flow, feed: Feed, key: dg.AssetKey) -> str:

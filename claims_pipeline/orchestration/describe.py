@@ -102,6 +102,18 @@ def dumps_table(dumps: Sequence[DumpReport]) -> dg.MetadataValue:
     return dg.MetadataValue.md("\n".join(lines))
 
 
+def stages_table(dumps: Sequence[DumpReport]) -> dg.MetadataValue:
+    """Seconds by stage, over all dumps of a step; see `DumpReport.stages`."""
+    names = list(dict.fromkeys(name for dump in dumps for name in dump.stages))
+    return dg.MetadataValue.table(
+        records=[
+            dg.TableRecord({"stage": name, "seconds": round(sum(d.stages.get(name, 0.0) for d in dumps), 3)})
+            for name in names
+        ],
+        schema=dg.TableSchema([dg.TableColumn("stage", "string"), dg.TableColumn("seconds", "float")]),
+    )
+
+
 def rules_table(counts: Sequence[Mapping[str, int]]) -> dg.MetadataValue:
     """Rows by rule, most first, over several dumps."""
     total: dict[str, int] = {}

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import psycopg
 import pyarrow
+from psycopg import sql
 
 from claims_pipeline.feeds import Feed
 from claims_pipeline.warehouse.ledger import Dump
@@ -63,7 +64,7 @@ def set_apart(
         " key_version text, sealed bytea, row_key text[], row_hash bytea) on commit drop"
     )
     connection.execute("truncate rejects")
-    count = copy_into(connection, "rejects", batches)
+    count = copy_into(connection, sql.Identifier("rejects"), batches)
     if count:
         connection.execute(
             "insert into ops.quarantine"

@@ -100,11 +100,30 @@ def _definition(name: str, type_: str, *, nullable: bool) -> sql.Composed:
     return sql.SQL("{} {}{}").format(sql.Identifier(name), sql.SQL(type_), sql.SQL("" if nullable else " not null"))
 
 
+def staged_columns(feed: Feed) -> tuple[str, ...]:
+    """Stored columns that rows are judged by: the key, the version, and unique columns."""
+    judged = {*feed.key, *feed.unique, *([feed.version] if feed.version else [])}
+    return tuple(c.name for c in feed.stored if c.name in judged)
+
+
 def create_stage(connection: psycopg.Connection, feed: Feed) -> None:
-    """Create the temporary table `stage` of one load; it goes with the transaction."""
-    columns = [_definition(c.name, sql_type(c.arrow), nullable=True) for c in feed.stored]
+    """Create the temporary table `stage` of one load, of what rows are judged by; it goes with the transaction."""
+    connection.execute("drop table if exists stage")
+    _create_temporary(connection, feed, "stage", staged_columns(feed))
+
+
+def create_changed(connection: psycopg.Connection, feed: Feed) -> None:
+    """Create the temporary table `changed`, of whole rows as a dump brings them; it goes with the transaction."""
+    connection.execute("drop table if exists changed")
+    _create_temporary(connection, feed, "changed", tuple(c.name for c in feed.stored))
+
+
+def _create_temporary(connection: psycopg.Connection, feed: Feed, name: str, stored: tuple[str, ...]) -> None:
+    columns = [_definition(c.name, sql_type(c.arrow), nullable=True) for c in feed.stored if c.name in stored]
     columns += [_definition(m.name, m.type, nullable=False) for m in META_COLUMNS if m.name in STAGED_META]
-    connection.execute(sql.SQL("create temp table stage ({}) on commit drop").format(sql.SQL(", ").join(columns)))
+    connection.execute(
+        sql.SQL("create temp table {} ({}) on commit drop").format(sql.Identifier(name), sql.SQL(", ").join(columns))
+    )
 
 
 def ensure_feed(connection: psycopg.Connection, feed: Feed) -> list[str]:

@@ -7,11 +7,10 @@ Belongs here: the order of merge, rewinding and sets without rows, for one feed.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import psycopg
-import pyarrow
 from psycopg import sql
 
 from claims_pipeline.failpoints import reach
@@ -20,13 +19,13 @@ from claims_pipeline.feeds.contract import ReplacedSet
 from claims_pipeline.vocabulary import RowCounts
 from claims_pipeline.warehouse import chain, effect, merge
 from claims_pipeline.warehouse.chain import Rewound
-from claims_pipeline.warehouse.ddl import create_stage, history_of, table_of
+from claims_pipeline.warehouse.ddl import history_of, table_of
 from claims_pipeline.warehouse.ledger import Dump
 from claims_pipeline.warehouse.merge import AFFECTED, MergeContext, UniqueConflict
-from claims_pipeline.warehouse.staging import copy_into
+from claims_pipeline.warehouse.staging import Rows, stage
 
-Frames = Callable[[Feed, Dump], Iterable[pyarrow.RecordBatch]]
-"""The validated rows of a dump in effect: the stored columns with `_row_number` and `_row_hash`."""
+Frames = Callable[[Feed, Dump], Rows]
+"""The validated rows of a dump in effect."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +52,13 @@ class Refolded:
 
 
 def merge_staged(
-    connection: psycopg.Connection, feed: Feed, dump: Dump, context: MergeContext, *, partial: bool
+    connection: psycopg.Connection, feed: Feed, dump: Dump, context: MergeContext, rows: Rows, *, partial: bool
 ) -> Merged:
-    """Merge the stage, of a dump whose predecessors are all merged."""
+    """Merge the stage, a part of a dump's rows, when the dump's predecessors are all merged."""
     deleted = merge.remove_absent(connection, feed, context, partial=partial)
     merge.judge(connection, feed)
-    conflicts = merge.take_unique_conflicts(connection, feed)
-    counted = merge.merge(connection, feed, context)
-    connection.execute("drop table verdict")
+    conflicts = merge.take_unique_conflicts(connection, feed, rows)
+    counted = merge.merge(connection, feed, context, rows)
     read = sum(counted.values()) + len(conflicts)
     return Merged(
         dump, context.load_id, RowCounts(read=read, deleted=deleted, quarantined=len(conflicts), **counted), conflicts
@@ -73,6 +71,7 @@ def refold(
     since: MergeContext,
     *,
     own: Dump | None,
+    own_rows: Rows | None = None,
     own_load_id: int = 0,
     without: Sequence[Dump],
     frames: Frames,
@@ -87,6 +86,7 @@ def refold(
             or take a value of any other; else what AFFECTED names.
         since: the first place that changes, and the load that changes it.
         own: the dump in the stage, merged at its place; None where dumps only go.
+        own_rows: its rows.
         own_load_id: number of its load.
         without: dumps that are no longer in effect.
         frames: gives the rows of later dumps.
@@ -113,17 +113,19 @@ def refold(
         heard = dump.stamp
         if own is not None and dump.dump_id == own.dump_id:
             connection.execute("alter table own_stage rename to stage")
+            connection.execute("analyze stage")  # fewer rows than when it was filled
+            assert own_rows is not None  # noqa: S101 - given with `own`
+            rows = own_rows
             context = replace(since, dump_id=dump.dump_id, stamp=dump.stamp, load_id=own_load_id)
         else:
-            batches = frames(feed, dump)
-            create_stage(connection, feed)
-            copy_into(connection, "stage", map(passed, batches) if passed else batches)
+            rows = frames(feed, dump)
+            stage(connection, feed, rows, only=passed)
             merge.drop_duplicates(connection, feed)
             if partial:
                 chain.drop_untouched(connection, feed)
+            connection.execute("analyze stage")
             context = replace(since, dump_id=dump.dump_id, stamp=dump.stamp, load_id=next_load_id())
-        connection.execute("analyze stage")
-        merged[dump.dump_id] = merge_staged(connection, feed, dump, context, partial=partial)
+        merged[dump.dump_id] = merge_staged(connection, feed, dump, context, rows, partial=partial)
         connection.execute("drop table stage")
         reach("replay.folded")
     _empty_sets(connection, feed, since, after=heard, until=None, partial=partial)
@@ -134,14 +136,14 @@ def refold(
     in_table = chain.verdicts_in_the_end(
         connection, feed, since, dump_id=own.dump_id, load_id=own_load_id, partial=partial
     )
-    rows = replace(
+    counts = replace(
         mine.rows,
         inserted=in_table["inserted"],
         updated=in_table["updated"],
         unchanged=mine.rows.unchanged + in_table["unchanged"],
         stale=mine.rows.stale + mine.rows.inserted + mine.rows.updated - sum(in_table.values()),
     )
-    return Refolded(replace(mine, rows=rows), list(merged.values()), rewound)
+    return Refolded(replace(mine, rows=counts), list(merged.values()), rewound)
 
 
 def _empty_sets(
@@ -229,7 +231,7 @@ def touch_emptied_parents(connection: psycopg.Connection, feed: Feed, child: Fee
     of = _set_of(child)
     emptied = sql.SQL(
         "(select t.{key} as parent from parent_stage s join {table} t on {same}"
-        " where s.{count} = 0 and t._load_id = {load_id})"
+        " where t.{count} = 0 and t._load_id = {load_id})"
     ).format(
         key=sql.Identifier(of.parent_key),
         count=sql.Identifier(of.count),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -24,11 +24,11 @@ from claims_pipeline.vocabulary import RowCounts
 from claims_pipeline.warehouse import apart, chain, effect, fold, ledger, merge
 from claims_pipeline.warehouse.apart import Seal
 from claims_pipeline.warehouse.chain import Rewound
-from claims_pipeline.warehouse.ddl import columns_sql, create_stage
+from claims_pipeline.warehouse.ddl import columns_sql
 from claims_pipeline.warehouse.fold import Frames
 from claims_pipeline.warehouse.ledger import Dump
 from claims_pipeline.warehouse.merge import MergeContext
-from claims_pipeline.warehouse.staging import copy_into
+from claims_pipeline.warehouse.staging import Rows, stage
 
 
 class TooManyDeletedError(ClaimsPipelineError):
@@ -77,7 +77,7 @@ def load_dump(
     feed: Feed,
     dump: Dump,
     *,
-    rows: Iterable[pyarrow.RecordBatch],
+    rows: Rows,
     rejects: Iterable[pyarrow.RecordBatch],
     read: int,
     filtered: int,
@@ -85,6 +85,7 @@ def load_dump(
     frames: Frames,
     children: Sequence[Feed] = (),
     run_id: str,
+    spent: Mapping[str, float] | None = None,
 ) -> Loaded | None:
     """Load one validated dump, at its place among the dumps of its feed.
 
@@ -92,7 +93,7 @@ def load_dump(
         connection: where the caller has begun a transaction, the load is a savepoint of it.
         feed: the dump's contract; the database must know it (`migrate`).
         dump: the ledger's row of the dump.
-        rows: batches of the stored columns with `_row_number` and `_row_hash`.
+        rows: its validated rows.
         rejects: batches of `QUARANTINE_SCHEMA`.
         read: rows read from the dump, all verdicts.
         filtered: rows that the contract left out.
@@ -100,6 +101,7 @@ def load_dump(
         frames: gives the rows of other dumps in effect, where later ones must be merged again.
         children: feeds whose rows are replaced as sets with rows of this feed.
         run_id: of the audit.
+        spent: seconds of the steps before, by stage; of the audit.
 
     Returns:
         What was done; None where another dump stands for this one, which the ledger then says, or where the ledger's
@@ -111,7 +113,7 @@ def load_dump(
         ClaimsPipelineError: rows were not conserved; nothing was written.
     """
     with connection.transaction():
-        work = _Work(connection, feed, children, frames, seal, run_id, reason="")
+        work = _Work(connection, feed, children, frames, seal, run_id, reason="", spent=spent or {})
         clock = work.clock
         if not ledger.is_still(connection, dump):  # another process has loaded it, or gone on with it
             return None
@@ -122,20 +124,18 @@ def load_dump(
             return None
         reach("load.begun")
         context = work.context(dump)
-        create_stage(connection, feed)
-        with clock.stage("copy"):
-            staged = copy_into(connection, "stage", rows)
+        with clock.stage("stage"):
+            staged = stage(connection, feed, rows)
         reach("load.copied")
         with clock.stage("quarantine"):
             quarantined = apart.set_apart(connection, feed, dump, context.load_id, rejects)
         with clock.stage("merge"):
-            connection.execute("analyze stage")
             duplicates = merge.drop_duplicates(connection, feed)
             later = effect.in_effect_since(connection, dump.sender, feed.dataset, dump.stamp, dump.dump_id)
             if not (later or standing.replaces or dump.in_effect or chain.ended_since(connection, feed, context)):
-                merged, removed, replayed = work.in_order(dump, context), work.removed, 0
+                merged, removed, replayed = work.in_order(dump, context, rows), work.removed, 0
             else:
-                merged = work.out_of_order(dump, context, standing.replaces)
+                merged = work.out_of_order(dump, context, rows, standing.replaces)
                 removed, replayed = work.removed, work.replayed
         reach("load.merged")
         with clock.stage("conflicts"):
@@ -165,7 +165,7 @@ def load_dump(
     by_rule = dict(merged.known_conflicts)
     for conflict in merged.conflicts:
         by_rule[f"unique.{conflict.column}"] = by_rule.get(f"unique.{conflict.column}", 0) + 1
-    return Loaded(context.load_id, counts, by_rule, removed, replayed, clock.seconds)
+    return Loaded(context.load_id, counts, by_rule, removed, replayed, clock.so_far())
 
 
 def undo_dump(
@@ -198,7 +198,7 @@ def undo_dump(
         psycopg.Error: nothing was written.
     """
     with connection.transaction():
-        work = _Work(connection, feed, children, frames, seal, run_id, reason)
+        work = _Work(connection, feed, children, frames, seal, run_id, reason, spent={})
         dump = ledger.get(connection, dump.dump_id)
         if not dump.in_effect:
             raise ClaimsPipelineError(
@@ -206,12 +206,12 @@ def undo_dump(
             )
         context = work.context(dump)
         revived = effect.superseded_by(connection, dump.dump_id)
+        revived_rows = None
         if revived is not None:
-            create_stage(connection, feed)
-            copy_into(connection, "stage", frames(feed, revived))
-            connection.execute("analyze stage")
+            revived_rows = frames(feed, revived)
+            stage(connection, feed, revived_rows)
             merge.drop_duplicates(connection, feed)
-        rewound = work.take_out(dump, context, revived)
+        rewound = work.take_out(dump, context, revived, revived_rows)
         apart.close(connection, dump, context.at)
         effect.undone(connection, dump.dump_id, reason=reason, at=context.at)
         if revived is not None:
@@ -234,6 +234,7 @@ class _Work:
         seal: Seal,
         run_id: str,
         reason: str,
+        spent: Mapping[str, float],
     ) -> None:
         self.connection = connection
         self.feed = feed
@@ -242,6 +243,7 @@ class _Work:
         self.seal = seal
         self.run_id = run_id
         self.reason = reason
+        self.spent = spent
         self.started = dt.datetime.now(dt.UTC)
         self.clock = _Clock()
         self.removed: dict[str, int] = {}
@@ -259,11 +261,11 @@ class _Work:
         row = self.connection.execute("select nextval(pg_get_serial_sequence('ops.load', 'load_id'))").fetchone()
         return int(row[0]) if row else 0
 
-    def in_order(self, dump: Dump, context: MergeContext) -> fold.Merged:
+    def in_order(self, dump: Dump, context: MergeContext, rows: Rows) -> fold.Merged:
         """Merge the stage: every dump in effect has an earlier place."""
         if self.feed.snapshot and dump.approved_by is None:
             self._guard(*merge.count_absent(self.connection, self.feed, context))
-        merged = fold.merge_staged(self.connection, self.feed, dump, context, partial=False)
+        merged = fold.merge_staged(self.connection, self.feed, dump, context, rows, partial=False)
         if gone := fold.empty_staged_sets(self.connection, self.feed, context):
             merged = replace(merged, rows=merged.rows + RowCounts(deleted=gone))
         self.connection.execute("alter table stage rename to parent_stage")
@@ -272,7 +274,7 @@ class _Work:
             self._refold_child(child, dump, context, size)
         return merged
 
-    def out_of_order(self, dump: Dump, context: MergeContext, replaces: Sequence[Dump]) -> fold.Merged:
+    def out_of_order(self, dump: Dump, context: MergeContext, rows: Rows, replaces: Sequence[Dump]) -> fold.Merged:
         """Merge the stage at its place, and every later dump again for what that changes."""
         connection, feed = self.connection, self.feed
         chain.begin_scope(connection, feed)
@@ -291,12 +293,12 @@ class _Work:
         verdicts = {} if feed.unique else chain.stage_only_touched(connection, feed)
         first = min((dump, *replaces), key=lambda d: d.place)
         since = replace(context, dump_id=first.dump_id, stamp=first.stamp)
-        done = self._refold(since, dump, replaces, size, own_load_id=context.load_id)
+        done = self._refold(since, dump, rows, replaces, size, own_load_id=context.load_id)
         assert done.own is not None  # noqa: S101 - it was staged
         rest = RowCounts(read=sum(verdicts.values()), **verdicts)
         return replace(done.own, rows=done.own.rows + rest)
 
-    def take_out(self, dump: Dump, context: MergeContext, revived: Dump | None) -> Rewound:
+    def take_out(self, dump: Dump, context: MergeContext, revived: Dump | None, revived_rows: Rows | None) -> Rewound:
         """Rewind what a dump wrote, and merge later dumps, and the revived one, again."""
         chain.begin_scope(self.connection, self.feed)
         if revived is not None:
@@ -308,19 +310,27 @@ class _Work:
         if revived is not None and not self.feed.unique:
             chain.stage_only_touched(self.connection, self.feed)
         since = replace(context, dump_id=first.dump_id, stamp=first.stamp)
-        done = self._refold(since, revived, [dump], size, own_load_id=self.next_load_id() if revived else 0)
+        own_load_id = self.next_load_id() if revived else 0
+        done = self._refold(since, revived, revived_rows, [dump], size, own_load_id=own_load_id)
         if done.own is not None:
             self._account(self.feed, done.own)
         return done.rewound
 
     def _refold(
-        self, since: MergeContext, own: Dump | None, without: Sequence[Dump], size: int, *, own_load_id: int
+        self,
+        since: MergeContext,
+        own: Dump | None,
+        own_rows: Rows | None,
+        without: Sequence[Dump],
+        size: int,
+        *,
+        own_load_id: int,
     ) -> fold.Refolded:
         partial = not self.feed.unique
         for child in self.children:
             fold.note_empty_parents(self.connection, self.feed, child, since, when="before", partial=partial)
         done = fold.refold(
-            self.connection, self.feed, since, own=own, own_load_id=own_load_id, without=without,
+            self.connection, self.feed, since, own=own, own_rows=own_rows, own_load_id=own_load_id, without=without,
             frames=self.frames, next_load_id=self.next_load_id, size=size,
         )  # fmt: skip
         for later in done.later:
@@ -374,7 +384,7 @@ class _Work:
             "feed": feed.name,
             "run_id": self.run_id,
             "contract": feed.fingerprint,
-            "seconds": Jsonb(self.clock.seconds if kind in ("load", "reload") else {}),
+            "seconds": Jsonb({**self.spent, **self.clock.so_far()} if kind in ("load", "reload") else {}),
             "started_at": self.started,
             "reason": self.reason,
             **others,
@@ -393,6 +403,11 @@ class _Clock:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self._begun = time.perf_counter()
+
+    def so_far(self) -> dict[str, float]:
+        """By stage, and of the load until now."""
+        return {**self.seconds, "load": round(time.perf_counter() - self._begun, 4)}
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -10,13 +10,17 @@ column it never is. Dumps in the order of their places (stamp, dump number) ther
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import psycopg
+import pyarrow
 from psycopg import sql
 
 from claims_pipeline.feeds import Feed
-from claims_pipeline.warehouse.ddl import META_COLUMNS, columns_sql, history_of, table_of
+from claims_pipeline.warehouse.ddl import META_COLUMNS, columns_sql, create_changed, history_of, table_of
+from claims_pipeline.warehouse.staging import Rows, copy_rows, staged_numbers
 
 AFFECTED = sql.Identifier("affected")
 """Temporary table with the scope of a partial merge: the scope columns of the rows that it may touch."""
@@ -42,6 +46,17 @@ class MergeContext:
     def values(self) -> dict[str, object]:
         """As parameters of the statements."""
         return {"dump_id": self.dump_id, "stamp": self.stamp, "load_id": self.load_id, "at": self.at}
+
+    @property
+    def constants(self) -> dict[str, pyarrow.Scalar]:
+        """As columns of the rows that are written."""
+        moment = pyarrow.timestamp("us", "UTC")
+        return {
+            "_dump_id": pyarrow.scalar(self.dump_id, pyarrow.int64()),
+            "_dump_stamp": pyarrow.scalar(self.stamp, moment),
+            "_load_id": pyarrow.scalar(self.load_id, pyarrow.int64()),
+            "_loaded_at": pyarrow.scalar(self.at, moment),
+        }
 
 
 @dataclass(frozen=True)
@@ -86,39 +101,55 @@ def drop_duplicates(connection: psycopg.Connection, feed: Feed) -> int:
 
 
 def judge(connection: psycopg.Connection, feed: Feed) -> None:
-    """Give each staged row its verdict, in the temporary table `verdict`: inserted, updated, unchanged or stale."""
-    connection.execute("create temp table verdict (_row_number bigint, verdict text) on commit drop")
+    """Give each staged row its verdict, in a column of the stage: inserted, updated, unchanged or stale."""
     older: sql.Composable = sql.SQL("false")
     if feed.version and not feed.replaced_set:  # a set is replaced as a whole
         older = sql.SQL("s.{0} < t.{0}").format(sql.Identifier(feed.version))
     query = sql.SQL(
-        "insert into verdict select s._row_number, case"
+        "create temp table judged on commit drop as select s.*, case"
         "  when t.{first_key} is null then 'inserted'"
         "  when t._row_hash = s._row_hash then 'unchanged'"
         "  when {older} then 'stale'"
         "  else 'updated' end as verdict"
         " from stage s left join {table} t on {on_key}"
     ).format(first_key=sql.Identifier(feed.key[0]), older=older, table=table_of(feed), on_key=equal(feed.key, "t", "s"))
-    connection.execute(query)
-    connection.execute("analyze verdict")
+    connection.execute(query)  # a table made by a query is filled faster than one that is updated
+    connection.execute("drop table stage")
+    connection.execute("alter table judged rename to stage")
+    if feed.unique:
+        connection.execute("analyze stage")  # what looks for conflicts joins it
 
 
-def take_unique_conflicts(connection: psycopg.Connection, feed: Feed) -> list[UniqueConflict]:
+def take_unique_conflicts(connection: psycopg.Connection, feed: Feed, rows: Rows) -> list[UniqueConflict]:
     """Remove staged rows that would write a unique value which another key holds, in the dump or in the table.
 
     Of two keys that claim one value, the one that has it in the table keeps it, else the smaller. Values may change
     hands within a dump; but a row that is taken out does not give up its value, so others may then be in conflict:
     repeated until no more is found. Needs the verdicts of `judge`: rows that will not be written claim nothing.
     """
-    conflicts: list[UniqueConflict] = []
+    conflicts: dict[int, str] = {}
     for attempt in range(_PASSES + 1):
         # In a long chain of hands each pass finds one row only: the last one lets no value change hands, and ends it.
         last = attempt == _PASSES
-        found = [c for name in feed.unique for c in _take_conflicts_of(connection, feed, name, no_change=last)]
-        conflicts += found
+        found = {n: c for c in feed.unique for n in _take_conflicts_of(connection, feed, c, no_change=last)}
+        conflicts |= found
         if not found:
             break
-    return conflicts
+    return _whole(connection, feed, rows, conflicts) if conflicts else []
+
+
+def _whole(
+    connection: psycopg.Connection, feed: Feed, rows: Rows, conflicts: Mapping[int, str]
+) -> list[UniqueConflict]:
+    """Rows in conflict with all their columns, for the quarantine; `conflicts` are columns by row number."""
+    numbers = np.zeros(max(conflicts) + 1, np.bool_)
+    numbers[list(conflicts)] = True
+    create_changed(connection, feed)
+    copy_rows(connection, sql.Identifier("changed"), rows, numbers)
+    whole = connection.execute(
+        "select _row_number, (to_jsonb(c) - '_row_hash')::text, _row_hash from changed c order by 1"
+    )
+    return [UniqueConflict(number, conflicts[number], row, row_hash) for number, row, row_hash in whole]
 
 
 _PASSES = 5
@@ -145,15 +176,13 @@ def _is_taken(connection: psycopg.Connection, feed: Feed, name: str) -> bool:
     return connection.execute(query).fetchone() is not None
 
 
-def _take_conflicts_of(
-    connection: psycopg.Connection, feed: Feed, name: str, *, no_change: bool
-) -> list[UniqueConflict]:
+def _take_conflicts_of(connection: psycopg.Connection, feed: Feed, name: str, *, no_change: bool) -> list[int]:
+    """Row numbers of staged rows that are in conflict for one column; they are taken out of the stage."""
     if not (_repeats(connection, (name,)) or _is_taken(connection, feed, name)):
         return []  # as nearly always, and found for the price of a hash aggregate and a hash join
     query = sql.SQL(
         "with writes as ("
-        "  select s._row_number, {s_key}, s.{column} from stage s join verdict v on v._row_number = s._row_number"
-        "  where v.verdict in ('inserted', 'updated')),"
+        "  select s._row_number, {s_key}, s.{column} from stage s where s.verdict in ('inserted', 'updated')),"
         " held as ("
         "  select w._row_number from writes w join {table} t on t.{column} = w.{column} and ({t_key}) <> ({w_key})"
         "  left join writes o on {o_is_t} where o._row_number is null or {no_change}),"
@@ -165,7 +194,7 @@ def _take_conflicts_of(
         "  left join {table} t on {t_is_w} and t.{column} = w.{column}) r where place > 1)"
         " delete from stage s"
         " where s._row_number in (select _row_number from held union select _row_number from doubled)"
-        " returning s._row_number, (to_jsonb(s) - '_row_hash')::text, s._row_hash"
+        " returning s._row_number"
     ).format(
         column=sql.Identifier(name),
         no_change=sql.Literal(no_change),
@@ -176,7 +205,7 @@ def _take_conflicts_of(
         o_is_t=equal(feed.key, "o", "t"),
         t_is_w=equal(feed.key, "t", "w"),
     )
-    return [UniqueConflict(number, name, row, row_hash) for number, row, row_hash in connection.execute(query)]
+    return [number for (number,) in connection.execute(query)]
 
 
 def remove_absent(connection: psycopg.Connection, feed: Feed, context: MergeContext, *, partial: bool) -> int:
@@ -210,50 +239,49 @@ def count_absent(connection: psycopg.Connection, feed: Feed, context: MergeConte
     return (int(row[0]), int(row[1])) if row else (0, 0)
 
 
-def merge(connection: psycopg.Connection, feed: Feed, context: MergeContext) -> dict[str, int]:
-    """Merge the staged rows into the table as `judge` found; versions that they replace go to history.
+def merge(connection: psycopg.Connection, feed: Feed, context: MergeContext, rows: Rows) -> dict[str, int]:
+    """Write the staged rows that `judge` found new or changed; versions that they replace go to history.
+
+    Args:
+        connection: within the load's transaction.
+        feed: the contract.
+        context: the dump and the load.
+        rows: the dump's rows, of which the stage holds a part.
 
     Returns:
         Counts of inserted, updated, unchanged and stale rows, where there are any.
     """
-
-    def run(statement: str, **parts: sql.Composable) -> None:
-        query = sql.SQL(statement).format(table=table_of(feed), on_key=equal(feed.key, "t", "s"), **parts)
-        connection.execute(query, context.values)
-
-    counted: dict[str, int] = dict(
-        connection.execute(
-            "select verdict, count(*) from verdict v join stage s on s._row_number = v._row_number group by 1"
-        ).fetchall()
-    )
-    stored = tuple(c.name for c in feed.stored)
-    parts = {"stored": columns_sql(stored), "s_stored": columns_sql(stored, "s")}
+    counted: dict[str, int] = dict(connection.execute("select verdict, count(*) from stage group by 1").fetchall())
     if counted.get("updated"):
-        run(
-            "with past as (select {t_columns} from {table} t join stage s on {on_key}"
-            " join verdict v on v._row_number = s._row_number and v.verdict = 'updated') {to_history}",
-            t_columns=columns_sql(table_columns(feed), "t"),
-            to_history=to_history(feed, "updated", sql.SQL("past")),
-        )
-        run(
-            "update {table} t set ({stored}, _row_number, _row_hash, _dump_id, _dump_stamp, _load_id, _loaded_at)"
-            " = row({s_stored}, s._row_number, s._row_hash, %(dump_id)s, %(stamp)s, %(load_id)s, %(at)s)"
-            " from stage s join verdict v on v._row_number = s._row_number and v.verdict = 'updated'"
-            " where {on_key}",
-            **parts,
-        )
+        _update(connection, feed, context, rows)
     if counted.get("inserted"):
-        run(
-            "insert into {table} ({stored}, _row_number, _row_hash, _dump_id, _dump_stamp, _load_id, _loaded_at)"
-            " select {s_stored}, s._row_number, s._row_hash, %(dump_id)s, %(stamp)s, %(load_id)s, %(at)s"
-            " from stage s {chosen}",
-            chosen=_JOIN_INSERTED if len(counted) > 1 else sql.SQL(""),  # a first load inserts every row
-            **parts,
-        )
+        whole = counted["inserted"] == rows.count
+        numbers = None if whole else staged_numbers(connection, sql.SQL("s.verdict = 'inserted'"))
+        copy_rows(connection, table_of(feed), rows, numbers, context.constants)
     return counted
 
 
-_JOIN_INSERTED = sql.SQL("join verdict v on v._row_number = s._row_number and v.verdict = 'inserted'")
+def _update(connection: psycopg.Connection, feed: Feed, context: MergeContext, rows: Rows) -> None:
+    create_changed(connection, feed)
+    numbers = staged_numbers(connection, sql.SQL("s.verdict = 'updated'"))
+    copy_rows(connection, sql.Identifier("changed"), rows, numbers)
+    connection.execute("analyze changed")
+    parts = {
+        "table": table_of(feed),
+        "on_key": equal(feed.key, "t", "s"),
+        "t_columns": columns_sql(table_columns(feed), "t"),
+        "stored": columns_sql(c.name for c in feed.stored),
+        "s_stored": columns_sql((c.name for c in feed.stored), "s"),
+        "to_history": to_history(feed, "updated", sql.SQL("past")),
+    }
+    for statement in (
+        "with past as (select {t_columns} from {table} t join changed s on {on_key}) {to_history}",
+        "update {table} t set ({stored}, _row_number, _row_hash, _dump_id, _dump_stamp, _load_id, _loaded_at)"
+        " = row({s_stored}, s._row_number, s._row_hash, %(dump_id)s, %(stamp)s, %(load_id)s, %(at)s)"
+        " from changed s where {on_key}",
+        "drop table changed",
+    ):
+        connection.execute(sql.SQL(statement).format(**parts), context.values)
 
 
 def _absent(feed: Feed, *, partial: bool) -> sql.Composed | None:

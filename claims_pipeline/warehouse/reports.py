@@ -192,7 +192,9 @@ def _counts(row: dict[str, Any]) -> RowCounts:
 
 def _report(row: dict[str, Any]) -> DumpReport:
     validation = row["validation"] or {}
-    stages = {**validation.get("seconds", {}), **(row["seconds"] or {})}
+    archived = row["checks"].get(CheckName.INTACT.value, {}).get("figures", {})
+    stages = {"archive": archived.get("seconds", 0.0), "validation": validation.get("elapsed", 0.0)}
+    stages |= {**validation.get("seconds", {}), **(row["seconds"] or {})}
     rejects = dict(validation.get("rejects", {}))
     unique = row["checks"].get(CheckName.KEY_UNIQUE.value, {}).get("figures", {})
     rejects |= {rule: int(count) for rule, count in unique.items() if rule.startswith("unique.")}
@@ -208,7 +210,8 @@ def _report(row: dict[str, Any]) -> DumpReport:
         issues=validation.get("issues", {}),
         drift=tuple(validation.get("drift", ())),
         bytes=row["size_bytes"],
-        seconds=round(sum(stages.values()), 3),
+        seconds=round(sum(stages.get(step, 0.0) for step in ("archive", "validation", "load")), 3),
+        stages=stages,
     )
 
 

@@ -193,8 +193,8 @@ def deliver(
             stamp=STAMP,
             delivery_day=DAY,
             keys=keys,
-            rows_path=rows,
-            rejects_path=rejects,
+            rows_file=rows,
+            rejects_file=rejects,
             batch_bytes=batch_bytes,
         )
         return Outcome(

@@ -62,8 +62,8 @@ def _validated(tmp_path: Path, *documents: str, **columns: str) -> tuple[Validat
         stamp=dt.datetime(2026, 1, 2, tzinfo=dt.UTC),
         delivery_day=dt.date(2026, 1, 2),
         keys=keys,
-        rows_path=paths[0],
-        rejects_path=paths[1],
+        rows_file=paths[0],
+        rejects_file=paths[1],
     )
     assert SSN.encode() not in paths[0].read_bytes()
     table: pa.Table = pq.read_table(paths[0])

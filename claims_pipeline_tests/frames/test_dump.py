@@ -63,7 +63,7 @@ def test_files_have_the_declared_columns(tmp_path: Path) -> None:
     rows, rejects = tmp_path / "rows", tmp_path / "rejects"
     validate_dump(
         io.BytesIO(csv_bytes([good(), good(room="x")])), feed=VISITS, compression=None, stamp=STAMP, delivery_day=DAY,
-        keys=KEYS, rows_path=rows, rejects_path=rejects,
+        keys=KEYS, rows_file=rows, rejects_file=rejects,
     )  # fmt: skip
     assert pq.read_schema(rows).equals(rows_schema(VISITS))
     assert pq.read_schema(rejects).equals(REJECTS_SCHEMA)
@@ -162,7 +162,7 @@ def test_a_refused_dump_leaves_no_files(tmp_path: Path) -> None:
     with pytest.raises(BadDump) as caught:
         validate_dump(
             io.BytesIO(dump), feed=VISITS, compression="gzip", stamp=STAMP, delivery_day=DAY, keys=KEYS,
-            rows_path=tmp_path / "rows", rejects_path=tmp_path / "rejects", batch_bytes=1 << 16,
+            rows_file=tmp_path / "rows", rejects_file=tmp_path / "rejects", batch_bytes=1 << 16,
         )  # fmt: skip
     assert caught.value.rule == "dump.unreadable"
     assert list(tmp_path.iterdir()) == []
@@ -182,7 +182,7 @@ def test_progress_is_told_in_rows_read(tmp_path: Path) -> None:
     told: list[int] = []
     validate_dump(
         io.BytesIO(csv_bytes([good()] * 2000)), feed=VISITS, compression=None, stamp=STAMP, delivery_day=DAY, keys=KEYS,
-        rows_path=tmp_path / "rows", rejects_path=tmp_path / "rejects", batch_bytes=1 << 16, progress=told.append,
+        rows_file=tmp_path / "rows", rejects_file=tmp_path / "rejects", batch_bytes=1 << 16, progress=told.append,
     )  # fmt: skip
     assert len(told) > 2
     assert told == sorted(told)
@@ -193,7 +193,7 @@ def test_a_naive_stamp_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="aware"):
         validate_dump(
             io.BytesIO(b""), feed=VISITS, compression=None, stamp=STAMP.replace(tzinfo=None), delivery_day=DAY,
-            keys=KEYS, rows_path=tmp_path / "rows", rejects_path=tmp_path / "rejects",
+            keys=KEYS, rows_file=tmp_path / "rows", rejects_file=tmp_path / "rejects",
         )  # fmt: skip
 
 
@@ -292,7 +292,7 @@ def test_nothing_dropped_or_tokenised_gets_out(
             dump = dump.rstrip() + b",canary\n"
         validation = validate_dump(
             io.BytesIO(dump), feed=SUBMISSIONS, compression=None, stamp=STAMP, delivery_day=DAY, keys=KEYS,
-            rows_path=rows, rejects_path=rejects,
+            rows_file=rows, rejects_file=rejects,
         )  # fmt: skip
     assert validation.read == 1
     stored = pq.read_table(rows)

@@ -50,7 +50,7 @@ def _read(
     paths = folder / "rows.parquet", folder / "rejects.parquet"
     result = validate_dump(
         io.BytesIO(body), feed=feed, compression=compression, stamp=dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
-        delivery_day=dt.date(2026, 1, 1), keys=KEYS, rows_path=paths[0], rejects_path=paths[1], batch_bytes=1 << 16,
+        delivery_day=dt.date(2026, 1, 1), keys=KEYS, rows_file=paths[0], rejects_file=paths[1], batch_bytes=1 << 16,
     )  # fmt: skip
     rows = pq.read_table(paths[0]).to_pylist()
     return result, [{name: row[name] for name, _ in FIELDS} | {"_": row["_row_number"]} for row in rows]

@@ -300,7 +300,7 @@ class Hesitant(io.BytesIO):
 def through(source: Any, folder: Any) -> int:
     return validate_dump(
         source, feed=FEED, compression=None, stamp=STAMP, delivery_day=DAY, keys=KEYS,
-        rows_path=folder / "rows", rejects_path=folder / "rejects",
+        rows_file=folder / "rows", rejects_file=folder / "rejects",
     ).read  # fmt: skip
 
 

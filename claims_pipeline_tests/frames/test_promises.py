@@ -47,8 +47,8 @@ def read(
             stamp=STAMP,
             delivery_day=DAY,
             keys=KEYS,
-            rows_path=Path(folder) / "rows",
-            rejects_path=Path(folder) / "rejects",
+            rows_file=Path(folder) / "rows",
+            rejects_file=Path(folder) / "rejects",
             batch_bytes=batch_bytes,
             promises=promises,
         )

@@ -113,8 +113,8 @@ def validated(
         stamp=dump.stamp,
         delivery_day=dump.delivery_day,
         keys=KEYS,
-        rows_path=folder / "rows.parquet",
-        rejects_path=folder / "rejects.parquet",
+        rows_file=folder / "rows.parquet",
+        rejects_file=folder / "rejects.parquet",
     )
     rejects = pq.read_table(folder / "rejects.parquet", columns=["row_number", "rules"]).to_pylist()
     kept = pq.read_table(folder / "rows.parquet", columns=list(feed.key))

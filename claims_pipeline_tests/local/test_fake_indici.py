@@ -124,8 +124,8 @@ def _found(world: World, dump: DumpManifest, folder: Path) -> tuple[set[tuple[in
         stamp=dump.stamp,
         delivery_day=dump.delivery_day,
         keys=KEYS,
-        rows_path=folder / "rows.parquet",
-        rejects_path=folder / "rejects.parquet",
+        rows_file=folder / "rows.parquet",
+        rejects_file=folder / "rejects.parquet",
     )
     rejects = pq.read_table(folder / "rejects.parquet", columns=["row_number", "rules"]).to_pylist()
     return {(row["row_number"], rule) for row in rejects for rule in row["rules"]}, found.issues, found.read

@@ -48,8 +48,8 @@ def _validated(
         stamp=dump.stamp,
         delivery_day=dump.delivery_day,
         keys=KEYS,
-        rows_path=folder / "rows.parquet",
-        rejects_path=rejects,
+        rows_file=folder / "rows.parquet",
+        rejects_file=rejects,
     )
     table = pq.read_table(rejects, columns=["row_number", "rules"]).to_pylist()
     return (

@@ -44,8 +44,8 @@ def _validate(number: int) -> None:
             stamp=stamp,
             delivery_day=stamp.date(),
             keys=Keys(token=ring, quarantine=ring),
-            rows_path=Path(folder) / "rows.parquet",
-            rejects_path=Path(folder) / "rejects.parquet",
+            rows_file=Path(folder) / "rows.parquet",
+            rejects_file=Path(folder) / "rejects.parquet",
             batch_bytes=1 << 20,
         )
 
