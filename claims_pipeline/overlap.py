@@ -115,13 +115,21 @@ def mapped(work: Callable[[T], R], items: Iterable[T], *, threads: int) -> Itera
 
         def results() -> Iterator[R]:
             pending: deque[Future[R]] = deque()
-            for item in made:
-                pending.append(pool.submit(work, item))
-                del item
+            error: Exception | None = None
+            while True:
+                try:
+                    pending.append(pool.submit(work, next(made)))
+                except StopIteration:
+                    break
+                except Exception as raised:  # raised behind the results of the items before it
+                    error = raised
+                    break
                 if len(pending) > threads:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
+            if error is not None:
+                raise error
 
         try:
             yield results()

@@ -193,12 +193,10 @@ class _ObjectReader(io.RawIOBase):
         if start >= kept_from:
             return self._tail[start - kept_from : end - kept_from]
         with s3_errors(self._what):
-            response = self._client.get_object(
-                **self._where,  # type: ignore[arg-type]
-                Range=f"bytes={start}-{end - 1}",
-                IfMatch=self._etag,
-            )
+            response = self._client.get_object(**self._where, Range=f"bytes={start}-{end - 1}")  # type: ignore[arg-type]
             part = response["Body"].read()
+        if response["ETag"] != self._etag:  # not every endpoint heeds If-Match
+            raise Transient(f"the object was replaced while it was read: {self._what}")
         if len(part) != end - start:
             raise Transient(f"the connection to S3 ended early: {self._what}")
         return part

@@ -1,0 +1,79 @@
+"""What is sent into Postgres, and asking which rows to send."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+
+import pyarrow
+import pytest
+from psycopg import sql
+
+from claims_pipeline.warehouse.ddl import create_changed, staged_columns
+from claims_pipeline.warehouse.merge import MergeContext
+from claims_pipeline.warehouse.staging import copy_into, copy_rows, stage, staged_numbers
+from claims_pipeline_tests.fix_warehouse import READINGS, SAMPLES, VISITS, InMemory, Lab, batch_of, sample
+
+MOMENT = dt.datetime(2026, 5, 1, 5, 0, 0, 123456, tzinfo=dt.UTC)
+
+
+def test_only_what_rows_are_judged_by_is_staged(lab: Lab) -> None:
+    assert staged_columns(SAMPLES) == ("sample_id", "changed", "badge", "shelf")
+    assert staged_columns(VISITS) == ("visit_id",)
+    with lab.connection.transaction():
+        assert stage(lab.connection, SAMPLES, InMemory([batch_of(SAMPLES, [sample(1), sample(2)])])) == 2
+        found = lab.connection.execute("select * from stage order by 1").fetchall()
+    assert [row[:-1] for row in found] == [(1, 1, None, None, 1), (2, 1, None, None, 2)]
+
+
+def test_staging_anew_forgets_what_was_staged(lab: Lab) -> None:
+    with lab.connection.transaction():
+        stage(lab.connection, VISITS, InMemory([batch_of(VISITS, [(1, "a", 0)])]))
+        stage(lab.connection, READINGS, InMemory([batch_of(READINGS, [(7, 1, "a")])]))
+        assert lab.connection.execute("select reading_id from stage").fetchall() == [(7,)]
+
+
+def test_a_dump_without_rows_stages_none(lab: Lab) -> None:
+    with lab.connection.transaction():
+        assert stage(lab.connection, VISITS, InMemory([])) == 0
+
+
+@pytest.mark.parametrize("count", [0, 1, 10, 30_000])
+def test_the_numbers_of_staged_rows_are_told_whatever_their_number(lab: Lab, count: int) -> None:
+    with lab.connection.transaction():
+        rows = [(number, "a", 0) for number in range(count)]
+        stage(lab.connection, VISITS, InMemory([batch_of(VISITS, rows, first_number=5)]))
+        numbers = staged_numbers(lab.connection, sql.SQL("s.visit_id % 3 = 0"))
+    assert numbers.nonzero()[0].tolist() == [number + 5 for number in range(count) if number % 3 == 0]
+
+
+def test_constants_are_the_same_in_every_row(lab: Lab) -> None:
+    context = MergeContext(7, MOMENT, 8, MOMENT + dt.timedelta(days=1))
+    rows = InMemory([batch_of(VISITS, [(1, "a", 0)]), batch_of(VISITS, [(2, "b", 0), (3, "c", 0)], first_number=2)])
+    with lab.connection.transaction(force_rollback=True):
+        copied = copy_rows(lab.connection, sql.Identifier("lab", "visits"), rows, None, context.constants)
+        found = lab.connection.execute(
+            "select visit_id, _dump_id, _dump_stamp, _load_id, _loaded_at from lab.visits order by 1"
+        ).fetchall()
+    assert copied == 3
+    assert found == [(number, 7, MOMENT, 8, MOMENT + dt.timedelta(days=1)) for number in (1, 2, 3)]
+
+
+def test_only_rows_that_are_wanted_are_sent(lab: Lab) -> None:
+    rows = InMemory([batch_of(VISITS, [(n, "a", 0) for n in range(1, 6)])])
+    with lab.connection.transaction():
+        stage(lab.connection, VISITS, rows)
+        create_changed(lab.connection, VISITS)
+        numbers = staged_numbers(lab.connection, sql.SQL("s.visit_id in (2, 5)"))
+        copy_rows(lab.connection, sql.Identifier("changed"), rows, numbers)
+        assert lab.connection.execute("select visit_id from changed order by 1").fetchall() == [(2,), (5,)]
+
+
+def test_an_error_while_rows_are_read_ends_the_copy(lab: Lab) -> None:
+    def batches() -> Iterator[pyarrow.RecordBatch]:
+        yield batch_of(VISITS, [(1, "a", 0)])
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        copy_into(lab.connection, sql.Identifier("lab", "visits"), batches())
+    assert lab.connection.execute("select 1").fetchall() == [(1,)]
