@@ -15,7 +15,7 @@ EXAMPLES ?= 1000
 ROUNDS ?= 100
 TICKS ?= 0
 
-.PHONY: help install demo dev test test-ui lint format bench soak orders lock docs chromium clean
+.PHONY: help install demo dev test test-ui lint format bench bench-full soak orders lock docs chromium clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -24,9 +24,10 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "claims_pipeline needs Python 3.11 or 3.12"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing what requirements.lock lists, by hash, into $(VENV) ..."
-	@# uv installs in seconds where pip takes a minute; where it cannot be had, pip does the same.
+	@# uv installs in seconds where pip takes a minute; where it cannot be had, pip does the same. Compiled as pip does:
+	@# where processes may not write bytecode (PYTHONDONTWRITEBYTECODE), each would compile for 3 s of CPU.
 	@if $(BIN)/python -m pip install --quiet --disable-pip-version-check uv && \
-	    UV_LINK_MODE=copy $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock; then :; \
+	    UV_LINK_MODE=copy $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock; then :; \
 	else $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock; fi
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
@@ -62,8 +63,11 @@ format: $(INSTALLED) ## Rewrite what ruff can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(INSTALLED) ## Rows per second and peak memory of one dump, as a ratio to psql \copy in the same run
-	@$(BIN)/python -m claims_pipeline_tests.benchmarks
+bench: $(INSTALLED) ## Loads of 200,000 rows, ours and the floor (psql \copy and bare SQL) in turn; some minutes
+	@$(BIN)/python -m claims_pipeline_tests.benchmarks $(BENCH)
+
+bench-full: $(INSTALLED) ## The same and dlt, Sling, Meltano, pandas, TPC-H; 45 minutes. BENCH="--resume" goes on
+	@$(BIN)/python -m claims_pipeline_tests.benchmarks --full $(BENCH)
 
 soak: $(INSTALLED) ## Fault injection: ROUNDS=100 [TICKS=2 through Dagster] [SEED=s] [ROUND=n repeats one of a seed]
 	@$(BIN)/python -m claims_pipeline_tests.soak --rounds $(ROUNDS) --ticks $(TICKS) \

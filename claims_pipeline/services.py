@@ -23,6 +23,7 @@ from claims_pipeline.settings import Settings
 from claims_pipeline.warehouse.connection import connect
 
 if TYPE_CHECKING:
+    from botocore.config import Config
     from mypy_boto3_s3 import S3Client
 
 
@@ -34,6 +35,23 @@ class S3Access:
     region: str
     access_key_id: str | None
     secret_access_key: str | None
+
+
+def s3_config(endpoint_url: str | None, *, max_attempts: int = 5) -> Config:
+    """How every S3 client of ours behaves: retries, time-outs, checksums.
+
+    Args:
+        endpoint_url: of an S3 that is not AWS's own; None for AWS.
+        max_attempts: how often a call is tried.
+    """
+    from botocore.config import Config  # 0.1 s that most commands need not spend
+
+    config = Config(retries={"mode": "standard", "max_attempts": max_attempts}, connect_timeout=10, read_timeout=60)
+    if endpoint_url is None:
+        return config
+    # Other endpoints, such as rclone's, hand out the checksum of the whole object with a part of it, and botocore then
+    # refuses every ranged read.
+    return config.merge(Config(response_checksum_validation="when_required"))
 
 
 class Services:
@@ -99,7 +117,6 @@ class Services:
         if self.embedded_s3:
             return local.s3_client(local.ensure_s3(self.settings.state_dir))
         import boto3
-        from botocore.config import Config
 
         access = self.s3_access
         return boto3.client(
@@ -108,7 +125,7 @@ class Services:
             region_name=access.region,
             aws_access_key_id=access.access_key_id,
             aws_secret_access_key=access.secret_access_key,
-            config=Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=10, read_timeout=60),
+            config=s3_config(access.endpoint_url),
         )
 
     def postgres_program(self, name: str) -> Path:

@@ -18,6 +18,7 @@ from claims_pipeline.arrival import Discovery
 from claims_pipeline.catching_up import catch_up
 from claims_pipeline.feeds import Sender, all_senders, feeds_of
 from claims_pipeline.feeds.registry import all_feeds
+from claims_pipeline.flow.archiving import note_of
 from claims_pipeline.local import LocalServices
 from claims_pipeline.services import Services
 from claims_pipeline.warehouse import ledger
@@ -123,7 +124,7 @@ class Depot:
 
     def note(self, dump: Dump) -> Mapping[str, object]:
         """What the archive notes beside a dump."""
-        return self.pipeline.flow._note(dump)
+        return note_of(self.pipeline.flow, dump)
 
 
 @pytest.fixture

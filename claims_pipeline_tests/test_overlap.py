@@ -47,10 +47,9 @@ def test_nothing_is_made_further_ahead_than_allowed() -> None:
 
 
 def test_an_error_is_raised_behind_the_items_before_it() -> None:
-    seen = []
+    seen: list[int] = []
     with ahead(Made(9, fails_at=5), most=2) as items, pytest.raises(LookupError):
-        for item in items:
-            seen.append(item)
+        seen.extend(items)
     assert seen == [0, 1, 2, 3, 4]
 
 
@@ -95,18 +94,18 @@ def test_an_error_of_the_work_is_raised_in_its_place_and_ends_all_threads() -> N
     made = Made(1_000)
 
     def work(item: int) -> int:
-        return 1 // (item - 3)
+        return 3 // (item - 3)
 
-    with mapped(work, made, threads=2) as results, pytest.raises(ZeroDivisionError):
+    with mapped(work, made, threads=2) as results:
         assert next(results) == -1
-        list(results)
+        with pytest.raises(ZeroDivisionError):
+            list(results)
     assert made.asked < 20
     assert threads_of_ours() == []
 
 
 def test_an_error_of_the_items_is_raised_behind_the_results_of_those_before_it() -> None:
-    seen = []
-    with mapped(lambda item: item, Made(9, fails_at=5), threads=2) as results, pytest.raises(LookupError):
-        for item in results:
-            seen.append(item)
+    seen: list[int] = []
+    with mapped(seen.append, Made(9, fails_at=5), threads=1) as results, pytest.raises(LookupError):
+        sum(1 for _ in results)
     assert seen == [0, 1, 2, 3, 4]

@@ -15,6 +15,7 @@ MAY_IMPORT = {
     "frames": {"feeds"},
     "warehouse": {"feeds"},
     "alerts": set(),
+    "alerting": {"alerts", "feeds", "settings"},
     "local": {"feeds"},
     "checks": {"feeds"},
     "services": {"settings", "local", "frames", "landing", "warehouse"},

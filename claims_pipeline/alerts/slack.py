@@ -1,30 +1,19 @@
 """Slack: one message posted or updated, within a few seconds, and never an exception.
 
-Belongs here: the Slack Web API, its retries and its refusals. Does not belong here: what is said (`messages`), and
-whether to say it (`router`).
+Belongs here: what follows when Slack refuses a message or cannot be reached. Does not belong here: calls of the Slack
+Web API and their retries (`slack_api`), what is said (`messages`), and whether to say it (`router`).
 """
 
 from __future__ import annotations
 
 import logging
-import re
-import time
 from dataclasses import dataclass
-
-from slack_sdk import WebClient
-from slack_sdk.errors import SlackApiError
-from slack_sdk.http_retry import HttpRequest, HttpResponse, RetryHandler, RetryState
-from slack_sdk.http_retry.builtin_handlers import (
-    ConnectionErrorRetryHandler,
-    RateLimitErrorRetryHandler,
-    ServerErrorRetryHandler,
-)
 
 from claims_pipeline.alerts.messages import Message
 from claims_pipeline.alerts.once import say_once
 from claims_pipeline.errors import safe_text
 
-MAX_RETRIES = 3
+OWN_API = "https://slack.com/api/"
 
 # Slack's error codes: those that posting a new message cures, and those that leaving out the blocks does.
 _CANNOT_UPDATE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
@@ -62,7 +51,7 @@ class SlackSink:
         """
         self._token = (token or "").strip()
         self._channel = channel
-        self._base_url = base_url or WebClient.BASE_URL
+        self._base_url = base_url or OWN_API
         self._timeout = timeout
         self._patience = patience
         if not self._token:
@@ -99,10 +88,20 @@ class SlackSink:
 
     def _deliver_or_say(self, message: Message, posted: Posted | None) -> Posted | None:
         """Send, and settle what Slack itself refuses."""
+        from claims_pipeline.alerts import slack_api  # with slack_sdk: 0.1 s that a process without a token saves
+
         try:
-            return self._send(message, posted)
-        except SlackApiError as error:
-            reason = _reason(error)
+            return slack_api.send(
+                message,
+                posted,
+                token=self._token,
+                channel=self._channel,
+                base_url=self._base_url,
+                timeout=self._timeout,
+                patience=self._patience,
+            )
+        except slack_api.SlackApiError as error:
+            reason = slack_api.reason(error)
         if reason in _CANNOT_UPDATE and posted is not None:
             return self._deliver_or_say(message, None)
         if reason in _BAD_BLOCKS and message.blocks:
@@ -110,89 +109,3 @@ class SlackSink:
             return self._deliver_or_say(Message(message.text, ()), posted)
         say_once(logging.WARNING, f"Slack refused the message: {reason}; loading goes on")
         return None
-
-    def _send(self, message: Message, posted: Posted | None) -> Posted:
-        client = self._client()
-        if posted is None:
-            answer = client.chat_postMessage(
-                channel=self._channel,
-                text=message.text,
-                blocks=list(message.blocks),
-                unfurl_links=False,
-                unfurl_media=False,
-            )
-        else:
-            answer = client.chat_update(
-                channel=posted.channel, ts=posted.ts, text=message.text, blocks=list(message.blocks)
-            )
-        return Posted(channel=str(answer["channel"]), ts=str(answer["ts"]))
-
-    def _client(self) -> WebClient:
-        """A client for one message: its retries share one deadline."""
-        deadline = time.monotonic() + self._patience
-        return WebClient(
-            token=self._token,
-            base_url=self._base_url,
-            timeout=self._timeout,
-            # A logger of its own that is off: at DEBUG slack_sdk logs whole messages, and at ERROR what it retries.
-            logger=logging.Logger("slack_sdk", level=logging.CRITICAL + 1),
-            retry_handlers=[
-                _WithinPatience(handler, deadline)
-                for handler in (
-                    RateLimitErrorRetryHandler(max_retry_count=MAX_RETRIES),
-                    ServerErrorRetryHandler(max_retry_count=MAX_RETRIES),
-                    ConnectionErrorRetryHandler(max_retry_count=MAX_RETRIES),
-                )
-            ],
-        )
-
-
-class _WithinPatience(RetryHandler):
-    """slack_sdk's handler decides whether another attempt can help, this one whether there is time for it.
-
-    By itself slack_sdk sleeps as long as Slack's Retry-After says, half a minute at times.
-    """
-
-    def __init__(self, handler: RetryHandler, deadline: float) -> None:
-        super().__init__(max_retry_count=handler.max_retry_count)
-        self._handler = handler
-        self._deadline = deadline
-
-    def _can_retry(
-        self,
-        *,
-        state: RetryState,
-        request: HttpRequest,
-        response: HttpResponse | None = None,
-        error: Exception | None = None,
-    ) -> bool:
-        if not self._handler.can_retry(state=state, request=request, response=response, error=error):
-            return False
-        return time.monotonic() + _pause(state, response) < self._deadline
-
-    def prepare_for_next_attempt(
-        self,
-        *,
-        state: RetryState,
-        request: HttpRequest,
-        response: HttpResponse | None = None,
-        error: Exception | None = None,
-    ) -> None:
-        self._handler.prepare_for_next_attempt(state=state, request=request, response=response, error=error)
-
-
-def _pause(state: RetryState, response: HttpResponse | None) -> float:
-    """The longest that slack_sdk will sleep before the next attempt, in seconds."""
-    asked = (response.headers.get("Retry-After") if response is not None else None) or []
-    if not asked:
-        return float(0.5 * 2**state.current_attempt + 1)  # its backoff and jitter
-    # A date instead of seconds is allowed by HTTP and not understood by slack_sdk: no time for it.
-    return int(asked[0]) + 1.0 if asked[0].isdigit() else float("inf")
-
-
-def _reason(error: SlackApiError) -> str:
-    """Slack's error code; the HTTP status where the answer is not Slack's, since its text may hold anything."""
-    code = error.response.get("error")
-    if isinstance(code, str) and re.fullmatch(r"[a-z_]{1,60}", code):
-        return code
-    return f"HTTP {error.response.status_code}"

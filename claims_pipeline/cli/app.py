@@ -62,9 +62,9 @@ def catch_up(sender: SenderName = None, as_json: AsJson = False) -> None:
     3: the inbox or the database could not be reached, or not for long enough.
     """
     with errors_in_one_line():
+        from claims_pipeline.alerting import make_alerts
         from claims_pipeline.catching_up import catch_up as work
         from claims_pipeline.flow import Flow
-        from claims_pipeline.orchestration.resources import make_alerts
         from claims_pipeline.reporting import CLI_RUN, run_report
         from claims_pipeline.warehouse import ledger
 

@@ -122,12 +122,13 @@ class Work:
         lap("validate")
 
         if kept.any():
-            stays = pa.array(kept)
-            done.rows = self._stored(
-                typed if kept.all() else typed.filter(stays),
-                {name: times.filter(stays) for name, times in local.items()},
-                batch.numbers[kept],
-            )
+            if not kept.all():
+                stays = pa.array(kept)
+                typed_kept = typed.filter(stays)
+                local = {name: times.filter(stays) for name, times in local.items()}
+            else:
+                typed_kept = typed
+            done.rows = self._stored(typed_kept, local, batch.numbers[kept])
         if rejected.any() or batch.ragged:
             done.rejects = self._sealed(batch, broken, rejected, typed)
         lap("treat")

@@ -17,6 +17,7 @@ import contextlib
 import csv
 import functools
 import io
+import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -29,13 +30,21 @@ import pyarrow.csv
 from claims_pipeline.errors import BadDump
 from claims_pipeline.feeds.contract import Csv
 from claims_pipeline.feeds.sidecars import Promise, Trailer, total_of
-from claims_pipeline.frames.csv_records import first_end, last_end, line_ends, lines_of_records, structural_quotes
+from claims_pipeline.frames.csv_records import (
+    Text,
+    first_end,
+    last_end,
+    line_ends,
+    lines_of_records,
+    structural_quotes,
+)
 from claims_pipeline.frames.raw import LineOf, RaggedRow, RawBatch
 from claims_pipeline.frames.stream import Compression, Stream
 from claims_pipeline.frames.text_stream import TextStream
 
 MAX_ROW = 64 << 20  # bytes; the longest row that is read
 _MAX_HEADER = 1 << 20
+_SOMETHING = re.compile(rb"[^\r\n]")
 
 
 class CsvSource:
@@ -87,40 +96,42 @@ class CsvSource:
         first = 1
         trailer = self._dialect.trailer
         for records in self._without_trailer(trailer) if trailer else self._records():
-            if records.strip(b"\r\n"):
+            if _SOMETHING.search(records):
                 batch = self._parse(records, first)
                 first += len(batch.numbers) + len(batch.ragged)
                 yield batch
             self._line += line_ends(records)
 
-    def _records(self) -> Iterator[bytes]:
+    def _records(self) -> Iterator[Text]:
         """The bytes behind the header, cut between records."""
+        quote, delimiter = self._dialect.quote.encode(), self._dialect.delimiter.encode()
         while part := self._stream.read(self._batch_bytes):
-            self._held += part
-            end = last_end(self._held, self._quotes(self._held))
-            if end == 0 and len(self._held) > MAX_ROW:
+            held = self._held + part if self._held else part
+            end = last_end(held, quote=quote, delimiter=delimiter)
+            self._held = held[end:]
+            if end:
+                yield memoryview(held)[:end]
+            elif len(held) > MAX_ROW:
                 raise BadDump(
                     "dump.unreadable", f"a row is longer than {MAX_ROW} bytes: a quoted value is not closed, or no CSV"
                 )
-            records, self._held = self._held[:end], self._held[end:]
-            yield records
         if len(self._quotes(self._held)) % 2:
             raise BadDump(
                 "dump.unreadable", "the dump ends inside a quoted value: it was cut off, or a quote is missing"
             )
         yield self._held
 
-    def _without_trailer(self, trailer: Trailer) -> Iterator[bytes]:
+    def _without_trailer(self, trailer: Trailer) -> Iterator[Text]:
         """The records but for the last, which is the trailer row."""
         last = b""
         for records in self._records():
-            if records.strip(b"\r\n"):
+            if _SOMETHING.search(records):
                 yield last
-                last = records
+                last = bytes(records)
             else:
                 last += records
         text = last.rstrip(b"\r\n")
-        start = last_end(text, self._quotes(text))
+        start = last_end(text, quote=self._dialect.quote.encode(), delimiter=self._dialect.delimiter.encode())
         self.trailer = self._promise(text[start:], trailer)
         yield text[:start]
 
@@ -141,7 +152,7 @@ class CsvSource:
         thousands, decimal = self._dialect.thousands, self._dialect.decimal
         return (text.replace(thousands, "") if thousands else text).strip().replace(decimal, ".")
 
-    def _parse(self, records: bytes, first: int) -> RawBatch:
+    def _parse(self, records: Text, first: int) -> RawBatch:
         """Parse whole records, the first of which is row number `first`."""
         ragged: list[RaggedRow] = []
 
@@ -150,8 +161,8 @@ class CsvSource:
             ragged.append(RaggedRow(first - 1 + row.number, line))
             return "skip"
 
-        is_utf8 = records.isascii() or _is_utf8(records)
-        carried = records if is_utf8 else records.decode("latin-1").encode()
+        is_utf8 = _is_utf8(records)
+        carried = records if is_utf8 else bytes(records).decode("latin-1").encode()
         names = [str(i) for i in range(len(self.header))]  # delivered names may occur twice
         table = None
         with contextlib.suppress(pa.ArrowInvalid):  # its text may quote the row, so it is no cause of ours
@@ -185,7 +196,7 @@ class CsvSource:
             columns = [_as_bytes(column) for column in columns]
         return RawBatch(columns, numbers, ragged, self._line_of(records, first, len(numbers) + len(ragged)))
 
-    def _line_of(self, records: bytes, first: int, rows: int) -> LineOf:
+    def _line_of(self, records: Text, first: int, rows: int) -> LineOf:
         begins = self._line
 
         @functools.cache
@@ -199,7 +210,7 @@ class CsvSource:
 
         return line_of
 
-    def _quotes(self, text: bytes) -> npt.NDArray[np.intp]:
+    def _quotes(self, text: Text) -> npt.NDArray[np.intp]:
         return structural_quotes(text, quote=self._dialect.quote.encode(), delimiter=self._dialect.delimiter.encode())
 
     def _read_header(self) -> tuple[str, ...]:
@@ -238,9 +249,13 @@ def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
-def _is_utf8(text: bytes) -> bool:
+def _is_utf8(text: Text) -> bool:
+    if np.frombuffer(text, np.uint8).max() < 0x80:
+        return True
+    ends = pa.py_buffer(np.array([0, len(text)], np.int32))
     try:
-        pc.cast(pa.array([text], pa.binary()), pa.string())  # unlike bytes.decode it makes no wide copy
+        # Unlike bytes.decode this makes no wide copy.
+        pc.cast(pa.Array.from_buffers(pa.binary(), 1, [None, ends, pa.py_buffer(text)]), pa.string())
     except pa.ArrowInvalid:
         return False
     return True

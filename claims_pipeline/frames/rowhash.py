@@ -16,8 +16,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from claims_pipeline.frames.octets import span
 
 HASH_BYTES = 16
 _FIELD, _ENTRY, _ESCAPE, _NULL = "\x1f", "\x1e", "\x10", "\0"
@@ -29,8 +32,13 @@ def row_hashes(columns: Sequence[pa.Array]) -> pa.Array:
     Args:
         columns: the hashed stored columns, in the contract's order, at least one.
     """
-    blake2b = hashlib.blake2b
-    digests = [blake2b(line, digest_size=HASH_BYTES).digest() for line in _lines(columns).to_pylist()]
+    fresh = hashlib.blake2b(digest_size=HASH_BYTES).copy  # cheaper than a new one with its arguments
+    digests: list[bytes] = []
+    add = digests.append
+    for line in _lines(columns).to_pylist():
+        state = fresh()
+        state.update(line)
+        add(state.digest())
     return pa.FixedSizeBinaryArray.from_buffers(
         pa.binary(HASH_BYTES), len(digests), [None, pa.py_buffer(b"".join(digests))]
     )
@@ -62,15 +70,15 @@ def _canonical(column: pa.Array) -> pa.Array:
 def _canonical_list(column: pa.Array) -> pa.Array:
     lengths = pc.list_value_length(column)
     entries = pc.fill_null(_escaped(pc.list_flatten(column)), _NULL)
-    offsets = pa.array([0, *pc.cumulative_sum(pc.fill_null(lengths, 0)).to_pylist()], pa.int32())
+    counts = pc.fill_null(lengths, 0).to_numpy(zero_copy_only=False)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]), pa.int32())
     joined = pc.binary_join(pa.ListArray.from_arrays(offsets, entries), _ENTRY)
     return pc.binary_join_element_wise(pc.cast(lengths, pa.string()), joined, _ENTRY)
 
 
 def _escaped(text: pa.Array) -> pa.Array:
-    data = text.buffers()[2]
-    held = b"" if data is None else data.to_pybytes()  # may hold more than the array: escaping then changes nothing
+    if span(text)[0] > ord(_FIELD):  # the last of the three marks: nearly always there is none
+        return text
     for mark in (_ESCAPE, _ENTRY, _FIELD):
-        if mark.encode() in held:
-            text = pc.replace_substring(text, mark, _ESCAPE + chr(ord(mark) + 0x40))
+        text = pc.replace_substring(text, mark, _ESCAPE + chr(ord(mark) + 0x40))
     return text

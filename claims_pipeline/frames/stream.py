@@ -38,9 +38,12 @@ class Watched(io.RawIOBase):
 
     def read(self, size: int = -1, /) -> bytes:
         """The next `size` bytes, fewer only at the end: Arrow takes a short answer for the end of the file."""
-        part = self._own(lambda: self._source.read(size))
-        while 0 < len(part) < size and (more := self._own(lambda: self._source.read(size - len(part)))):  # noqa: B023
-            part += more
+        parts = [self._own(lambda: self._source.read(size))]
+        left = size - len(parts[0])
+        while parts[-1] and left > 0:
+            parts.append(self._own(lambda: self._source.read(left)))  # noqa: B023 - called at once
+            left -= len(parts[-1])
+        part = parts[0] if len(parts) == 1 else b"".join(parts)
         self.count += len(part)
         return part
 

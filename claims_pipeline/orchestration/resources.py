@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from dagster_aws.s3 import S3Resource
 
-from claims_pipeline.alerts import Alerts, DatadogSink, SlackSink
-from claims_pipeline.feeds import all_senders
+from claims_pipeline.alerting import make_alerts
+from claims_pipeline.alerts import Alerts
 from claims_pipeline.flow import Flow
-from claims_pipeline.services import Services
+from claims_pipeline.services import Services, s3_config
 from claims_pipeline.settings import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -43,9 +43,23 @@ class InboxS3(S3Resource):
 
 
 @functools.lru_cache(maxsize=8)
-def _client(**configuration: Any) -> "S3Client":  # noqa: ANN401 - S3Resource's own fields
-    """A client, made once a process: reading botocore's models takes 0.3 s, half the time of a small dump's step."""
-    client: S3Client = S3Resource(**configuration).get_client()
+def _client(
+    *,
+    endpoint_url: str | None,
+    profile_name: str | None,
+    max_attempts: int,
+    **configuration: Any,  # noqa: ANN401 - boto3's
+) -> "S3Client":
+    """A client, made once a process.
+
+    By boto3 itself: dagster-aws makes a `boto3.resource` for the sake of its client, which takes 0.27 s of CPU instead
+    of 0.08.
+    """
+    import boto3
+
+    config = s3_config(endpoint_url, max_attempts=max_attempts)
+    session = boto3.session.Session(profile_name=profile_name)
+    client: S3Client = session.client("s3", endpoint_url=endpoint_url, config=config, **configuration)
     return client
 
 
@@ -71,16 +85,3 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # ge
     def alerts(self) -> Alerts:
         """Slack and Datadog, each only where it is configured."""
         return make_alerts(self.settings)
-
-
-def make_alerts(settings: Settings) -> Alerts:
-    """Alerts as the settings say; without a token or host the sinks say so once and stay silent."""
-    token = settings.slack_token.get_secret_value() if settings.slack_token else None
-    return Alerts(
-        slack=SlackSink(token, settings.slack_channel, base_url=settings.slack_base_url),
-        datadog=DatadogSink(
-            settings.datadog_statsd_host, settings.datadog_statsd_port, tags=[f"env:{settings.datadog_env}"]
-        ),
-        quiet=settings.slack_quiet,
-        titles={sender.name: sender.title for sender in all_senders()},
-    )

@@ -79,6 +79,8 @@ def look(
         max_attempts=pipeline.settings.max_attempts,
         today=dt.datetime.now(ZoneInfo(sender.timezone)).date(),
     )
+    if not (decision.plans or decision.give_up or found.strange):
+        return [], found, decision  # most ticks: no connection for nothing
     with pipeline.services.database() as connection:
         for plan in decision.plans:
             ledger.request(connection, plan.dump_ids, plan.request_id)

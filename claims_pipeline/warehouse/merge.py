@@ -269,6 +269,7 @@ def _update(connection: psycopg.Connection, feed: Feed, context: MergeContext, r
     parts = {
         "table": table_of(feed),
         "on_key": equal(feed.key, "t", "s"),
+        "key": columns_sql(feed.key),
         "t_columns": columns_sql(table_columns(feed), "t"),
         "stored": columns_sql(c.name for c in feed.stored),
         "s_stored": columns_sql((c.name for c in feed.stored), "s"),
@@ -278,7 +279,7 @@ def _update(connection: psycopg.Connection, feed: Feed, context: MergeContext, r
         "with past as (select {t_columns} from {table} t join changed s on {on_key}) {to_history}",
         "update {table} t set ({stored}, _row_number, _row_hash, _dump_id, _dump_stamp, _load_id, _loaded_at)"
         " = row({s_stored}, s._row_number, s._row_hash, %(dump_id)s, %(stamp)s, %(load_id)s, %(at)s)"
-        " from changed s where {on_key}",
+        " from (select * from changed order by {key}) s where {on_key}",  # neighbours are on one page
         "drop table changed",
     ):
         connection.execute(sql.SQL(statement).format(**parts), context.values)

@@ -10,7 +10,7 @@ import pytest
 
 from claims_pipeline.errors import ClaimsPipelineError
 from claims_pipeline.feeds.contract import BigInt, Feed, FeedModel, Flag, Text, column
-from claims_pipeline.frames.dump import rows_schema
+from claims_pipeline.frames.batch import rows_schema
 
 from .samples import CHECKUPS, CLINIC, deliver, naive
 

@@ -23,7 +23,8 @@ from claims_pipeline.errors import BadDump
 from claims_pipeline.feeds import all_feeds, feed_named
 from claims_pipeline.feeds.contract import Drop, Keep, Parquet, Token
 from claims_pipeline.frames import validate_dump
-from claims_pipeline.frames.dump import REJECTS_SCHEMA, rows_schema
+from claims_pipeline.frames.batch import rows_schema
+from claims_pipeline.frames.rejects import REJECTS_SCHEMA
 
 from .samples import DAY, GOOD, KEYS, STAMP, VISITS, csv_bytes, deliver, good, opened, relaxed
 

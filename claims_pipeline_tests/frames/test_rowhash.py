@@ -57,3 +57,9 @@ def test_the_canonical_bytes_are_as_declared() -> None:
 def test_a_slice_hashes_like_the_whole() -> None:
     column = pa.array([["a"], None, ["b", "c"], []], pa.list_(pa.string()))
     assert row_hashes([column.slice(1, 2)]).to_pylist() == row_hashes([column]).to_pylist()[1:3]
+
+
+def test_a_mark_in_one_row_is_escaped_in_that_row_only() -> None:
+    rows = [b"plain", b"a\x10\x5fb", b"a\nb"]
+    expected = [hashlib.blake2b(row, digest_size=16).digest() for row in rows]
+    assert row_hashes([pa.array(["plain", "a\x1fb", "a\nb"])]).to_pylist() == expected

@@ -123,3 +123,32 @@ def test_a_check_that_cannot_be_run_on_rows_is_named_without_values(check: Any) 
     assert "Canary" not in str(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("check", [lambda _: True, lambda df: df["number"].notna(), lambda df: df.notna()])
+def test_a_check_may_be_fine_with_all_rows_at_once(check: Any) -> None:
+    assert Rules(feed_of(check), read={"number", "name"}, absent=(), stamp=STAMP).judge(THINGS) == ([], [])
+
+
+class Words(FeedModel):
+    """Checks on columns that people write."""
+
+    number: BigInt = column("Number", key=True)
+    name: Text = column("Name")
+
+    @pa.check("name", name="short")
+    def short(cls, series: pd.Series) -> pd.Series:
+        return series.str.len() < 3
+
+    @pa.check("name", name="lower", element_wise=True, raise_warning=True)
+    def lower(cls, value: str) -> bool:
+        return value.islower()
+
+
+def test_checks_that_people_write_find_their_rows_and_leave_nulls_out() -> None:
+    rules = Rules(Feed(CLINIC, "words", Words, ()), read={"number", "name"}, absent=(), stamp=STAMP)
+    names = ["ab", None, "abc", "AB"]
+    table = pyarrow.table({"number": pyarrow.array(range(4), pyarrow.int64()), "name": pyarrow.array(names)})
+    rejected, advice = rules.judge(table)
+    assert [(b.rule, b.rows.tolist()) for b in rejected] == [("name.short", [False, False, True, False])]
+    assert [(b.rule, b.rows.tolist()) for b in advice] == [("name.lower", [False, False, False, True])]
