@@ -63,7 +63,7 @@ class Settings(BaseSettings):
         description="Seconds at least between the two looks that must see a dump the same before it is read. "
         "0: one look is enough.",
     )
-    batch_bytes: int = Field(8 << 20, ge=1 << 16, description="Bytes of CSV handled at once; bounds a run's memory.")
+    batch_bytes: int = Field(4 << 20, ge=1 << 16, description="Bytes of CSV handled at once; bounds a run's memory.")
     validation_threads: int | None = Field(
         None, ge=1, description="Batches of one dump that are worked on at once. Unset: one per core, at most 4."
     )

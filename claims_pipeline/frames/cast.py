@@ -40,6 +40,9 @@ from claims_pipeline.frames.spelling import iso, plain_numbers
 ISO = TextFormat()
 """How values are written where a sender declares nothing else, and in Parquet and JSON Lines."""
 
+# The highest byte of characters below U+0300, all of which are composed already: NFC_Quick_Check of UAX #15. That is
+# Latin with all its accents.
+_COMPOSED = 0xCB
 _BLANKS = " \t\n\v\f\r\u00a0"
 _YEAR = r"(?:[1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])"  # 0001..9999: what Arrow, Postgres and Python hold
 _LEAP = r"(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)"
@@ -206,7 +209,7 @@ def to_text(text: pa.Array) -> Casted:
     if lowest == 0:
         bad = mask_of(pc.match_substring(text, "\0"))
         text = null_where(text, pa.array(bad))
-    if highest > 0x7F:
+    if highest > _COMPOSED:
         text = pc.utf8_normalize(text, form="NFC")
     return text, bad if bad is not None and bad.any() else None
 

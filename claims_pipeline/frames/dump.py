@@ -80,7 +80,7 @@ def validate_dump(
     keys: Keys,
     rows_file: Path | BinaryIO,
     rejects_file: Path | BinaryIO,
-    batch_bytes: int = 8 << 20,
+    batch_bytes: int = 4 << 20,
     threads: int = 2,
     progress: Callable[[int], None] | None = None,
     promises: Sequence[Promise] = (),

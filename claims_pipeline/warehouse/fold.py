@@ -119,8 +119,8 @@ def refold(
             context = replace(since, dump_id=dump.dump_id, stamp=dump.stamp, load_id=own_load_id)
         else:
             rows = frames(feed, dump)
-            stage(connection, feed, rows, only=passed)
-            merge.drop_duplicates(connection, feed)
+            staged = stage(connection, feed, rows, only=passed)
+            merge.drop_duplicates(connection, feed, staged)
             if partial:
                 chain.drop_untouched(connection, feed)
             connection.execute("analyze stage")

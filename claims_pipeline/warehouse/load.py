@@ -135,7 +135,7 @@ def load_dump(
         with clock.stage("quarantine"):
             quarantined = apart.set_apart(connection, feed, dump, context.load_id, rejects)
         with clock.stage("merge"):
-            duplicates = merge.drop_duplicates(connection, feed)
+            duplicates = merge.drop_duplicates(connection, feed, staged)
             later = effect.in_effect_since(connection, dump.sender, feed.dataset, dump.stamp, dump.dump_id)
             if not (later or standing.replaces or dump.in_effect or chain.ended_since(connection, feed, context)):
                 merged, removed, replayed = work.in_order(dump, context, rows), work.removed, 0
@@ -153,10 +153,10 @@ def load_dump(
             merged.rows, read=read, filtered=filtered, duplicate=duplicates,
             quarantined=quarantined + conflicts - len(merged.conflicts),
         )  # fmt: skip
-        if not counts.conserved or staged + filtered + counts.quarantined - conflicts != read:
+        if not counts.conserved or staged.rows + filtered + counts.quarantined - conflicts != read:
             raise ClaimsPipelineError(
-                f"rows of dump {dump.dump_id} ({feed.name}) are not conserved: {counts.as_dict()}, staged {staged}; "
-                "nothing was written. This is a defect of the pipeline: report it with this line."
+                f"rows of dump {dump.dump_id} ({feed.name}) are not conserved: {counts.as_dict()}, "
+                f"staged {staged.rows}; nothing was written. This is a defect of the pipeline: report it with this line."
             )
         kind = "reload" if _was_loaded(connection, dump) else "load"
         work.audit(context.load_id, kind, feed, dump, counts)
@@ -214,8 +214,7 @@ def undo_dump(
         revived_rows = None
         if revived is not None:
             revived_rows = frames(feed, revived)
-            stage(connection, feed, revived_rows)
-            merge.drop_duplicates(connection, feed)
+            merge.drop_duplicates(connection, feed, stage(connection, feed, revived_rows))
         rewound = work.take_out(dump, context, revived, revived_rows)
         apart.close(connection, dump, context.at)
         effect.undone(connection, dump.dump_id, reason=reason, at=context.at)

@@ -20,7 +20,7 @@ from psycopg import sql
 
 from claims_pipeline.feeds import Feed
 from claims_pipeline.warehouse.ddl import META_COLUMNS, columns_sql, create_changed, history_of, table_of
-from claims_pipeline.warehouse.staging import Rows, copy_rows, staged_numbers
+from claims_pipeline.warehouse.staging import Rows, Staged, copy_rows, staged_numbers
 
 AFFECTED = sql.Identifier("affected")
 """Temporary table with the scope of a partial merge: the scope columns of the rows that it may touch."""
@@ -85,9 +85,9 @@ def table_columns(feed: Feed) -> tuple[str, ...]:
     return tuple(c.name for c in feed.stored) + tuple(m.name for m in META_COLUMNS)
 
 
-def drop_duplicates(connection: psycopg.Connection, feed: Feed) -> int:
+def drop_duplicates(connection: psycopg.Connection, feed: Feed, staged: Staged) -> int:
     """Keep the newest staged row of each key (by version column, then place in the dump); returns how many went."""
-    if not _repeats(connection, feed.key):
+    if staged.ascending or not _repeats(connection, feed.key):
         return 0
     newest: list[sql.Composable] = [sql.SQL("_row_number desc")]
     if feed.version:
@@ -265,7 +265,7 @@ def _update(connection: psycopg.Connection, feed: Feed, context: MergeContext, r
     create_changed(connection, feed)
     numbers = staged_numbers(connection, sql.SQL("s.verdict = 'updated'"))
     copy_rows(connection, sql.Identifier("changed"), rows, numbers)
-    connection.execute("analyze changed")
+    connection.execute(sql.SQL("analyze changed ({})").format(columns_sql(feed.key)))  # what it is joined by
     parts = {
         "table": table_of(feed),
         "on_key": equal(feed.key, "t", "s"),

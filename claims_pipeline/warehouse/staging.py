@@ -10,6 +10,7 @@ table. So the rows of a dump are read more than once, each time only as much of 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -49,6 +50,20 @@ class Rows(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class Staged:
+    """What was staged.
+
+    Attributes:
+        rows: how many.
+        ascending: whether the key of each row is greater than that of the row before, so that none repeats. False also
+            where nobody looked (keys of several columns, or text).
+    """
+
+    rows: int
+    ascending: bool
+
+
 def copy_into(connection: psycopg.Connection, table: sql.Composable, batches: Iterable[pyarrow.RecordBatch]) -> int:
     """Copy batches into a table that has columns of the same names; returns the rows copied."""
     copied = 0
@@ -77,8 +92,8 @@ def stage(
     rows: Rows,
     *,
     only: Callable[[pyarrow.RecordBatch], pyarrow.RecordBatch] | None = None,
-) -> int:
-    """Send what judging the rows of a dump needs into the temporary table `stage`, made anew; returns how many.
+) -> Staged:
+    """Send what judging the rows of a dump needs into the temporary table `stage`, made anew.
 
     Args:
         connection: within the load's transaction.
@@ -88,9 +103,27 @@ def stage(
     """
     create_stage(connection, feed)
     batches = rows.batches([*staged_columns(feed), "_row_number", "_row_hash"])
-    staged = copy_into(connection, sql.Identifier("stage"), map(only, batches) if only else batches)
+    order = _Order(feed)
+    staged = copy_into(connection, sql.Identifier("stage"), map(order.watch, map(only, batches) if only else batches))
     connection.execute("analyze stage")
-    return staged
+    return Staged(staged, order.ascending)
+
+
+class _Order:
+    """Watches whether keys ascend: senders mostly export by key, and then it is known that none repeats."""
+
+    def __init__(self, feed: Feed) -> None:
+        key = [c for c in feed.stored if c.key]
+        self._name = key[0].name
+        self.ascending = len(key) == 1 and pyarrow.types.is_integer(key[0].arrow)
+        self._last: int | None = None
+
+    def watch(self, batch: pyarrow.RecordBatch) -> pyarrow.RecordBatch:
+        if self.ascending and batch.num_rows:
+            keys = batch.column(self._name).to_numpy()
+            self.ascending = bool((keys[1:] > keys[:-1]).all() and (self._last is None or keys[0] > self._last))
+            self._last = int(keys[-1])
+        return batch
 
 
 def copy_rows(

@@ -12,7 +12,7 @@ from psycopg import sql
 from claims_pipeline.warehouse.ddl import create_changed, staged_columns
 from claims_pipeline.warehouse.merge import MergeContext
 from claims_pipeline.warehouse.staging import copy_into, copy_rows, stage, staged_numbers
-from claims_pipeline_tests.fix_warehouse import READINGS, SAMPLES, VISITS, InMemory, Lab, batch_of, sample
+from claims_pipeline_tests.fix_warehouse import FINDINGS, READINGS, SAMPLES, VISITS, InMemory, Lab, batch_of, sample
 
 MOMENT = dt.datetime(2026, 5, 1, 5, 0, 0, 123456, tzinfo=dt.UTC)
 
@@ -21,7 +21,7 @@ def test_only_what_rows_are_judged_by_is_staged(lab: Lab) -> None:
     assert staged_columns(SAMPLES) == ("sample_id", "changed", "badge", "shelf")
     assert staged_columns(VISITS) == ("visit_id",)
     with lab.connection.transaction():
-        assert stage(lab.connection, SAMPLES, InMemory([batch_of(SAMPLES, [sample(1), sample(2)])])) == 2
+        assert stage(lab.connection, SAMPLES, InMemory([batch_of(SAMPLES, [sample(1), sample(2)])])).rows == 2
         found = lab.connection.execute("select * from stage order by 1").fetchall()
     assert [row[:-1] for row in found] == [(1, 1, None, None, 1), (2, 1, None, None, 2)]
 
@@ -35,7 +35,29 @@ def test_staging_anew_forgets_what_was_staged(lab: Lab) -> None:
 
 def test_a_dump_without_rows_stages_none(lab: Lab) -> None:
     with lab.connection.transaction():
-        assert stage(lab.connection, VISITS, InMemory([])) == 0
+        assert stage(lab.connection, VISITS, InMemory([])).rows == 0
+
+
+@pytest.mark.parametrize(
+    ("keys", "ascending"),
+    [
+        ([[1, 2], [3, 7]], True),
+        ([[1, 1]], False),
+        ([[1, 2], [2, 3]], False),
+        ([[2, 1]], False),
+        ([[5, 6], [], [4]], False),
+        ([[], [4], []], True),
+    ],
+)
+def test_keys_that_ascend_are_noticed_across_batches(lab: Lab, keys: list[list[int]], ascending: bool) -> None:
+    batches = [batch_of(VISITS, [(key, "a", 0) for key in part]) for part in keys]
+    with lab.connection.transaction():
+        assert stage(lab.connection, VISITS, InMemory(batches)).ascending is ascending
+
+
+def test_of_keys_of_several_columns_nobody_looks_at_the_order(lab: Lab) -> None:
+    with lab.connection.transaction():
+        assert not stage(lab.connection, FINDINGS, InMemory([batch_of(FINDINGS, [(1, 1, "a")])])).ascending
 
 
 @pytest.mark.parametrize("count", [0, 1, 10, 30_000])
