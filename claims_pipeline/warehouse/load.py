@@ -156,7 +156,8 @@ def load_dump(
         if not counts.conserved or staged.rows + filtered + counts.quarantined - conflicts != read:
             raise ClaimsPipelineError(
                 f"rows of dump {dump.dump_id} ({feed.name}) are not conserved: {counts.as_dict()}, "
-                f"staged {staged.rows}; nothing was written. This is a defect of the pipeline: report it with this line."
+                f"staged {staged.rows}; nothing was written. "
+                "This is a defect of the pipeline: report it with this line."
             )
         kind = "reload" if _was_loaded(connection, dump) else "load"
         work.audit(context.load_id, kind, feed, dump, counts)

@@ -38,7 +38,7 @@ _LEDGER = """
 select jsonb_build_array(n.name, d.dataset, d.status, d.verdict, d.sha256, d.size_bytes,
     case when d.dataset is not null then jsonb_build_array(d.delivery_day, d.stamp) end, d.contract, d.approved_by,
     d.archive_key is not null, d.settled_at is not null, same.name, d.in_effect, by.name,
-    d.validation - array['seconds', 'drift', 'types', 'columns'])::text, 1
+    d.validation - array['seconds', 'elapsed', 'drift', 'types', 'columns'])::text, 1
 from ops.dump d join named n using (dump_id)
 left join named same on same.dump_id = d.same_as
 left join named by on by.dump_id = d.superseded_by
