@@ -53,6 +53,19 @@ class Message:
     blocks: tuple[blocks.Block, ...]
 
 
+@dataclass(frozen=True)
+class Posted:
+    """A message that is in Slack, to be updated later.
+
+    Attributes:
+        channel: the channel's id as Slack answered it: chat.update does not take a name.
+        ts: Slack's id of the message within the channel.
+    """
+
+    channel: str
+    ts: str
+
+
 # ---------------------------------------------------------------------------------------------- the messages
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from claims_pipeline.alerts.datadog import DatadogSink
 from claims_pipeline.alerts.messages import (
     Message,
+    Posted,
     crash_message,
     digest_message,
     missing_message,
@@ -22,7 +23,7 @@ from claims_pipeline.alerts.messages import (
     upkeep_message,
 )
 from claims_pipeline.alerts.once import say_once
-from claims_pipeline.alerts.slack import Posted, SlackSink
+from claims_pipeline.alerts.slack import SlackSink
 from claims_pipeline.errors import safe_text
 from claims_pipeline.vocabulary import DumpReport, RunReport
 

@@ -7,9 +7,8 @@ Web API and their retries (`slack_api`), what is said (`messages`), and whether 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 
-from claims_pipeline.alerts.messages import Message
+from claims_pipeline.alerts.messages import Message, Posted
 from claims_pipeline.alerts.once import say_once
 from claims_pipeline.errors import safe_text
 
@@ -18,19 +17,6 @@ OWN_API = "https://slack.com/api/"
 # Slack's error codes: those that posting a new message cures, and those that leaving out the blocks does.
 _CANNOT_UPDATE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
 _BAD_BLOCKS = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long"})
-
-
-@dataclass(frozen=True)
-class Posted:
-    """A message that is in Slack, to be updated later.
-
-    Attributes:
-        channel: the channel's id as Slack answered it: chat.update does not take a name.
-        ts: Slack's id of the message within the channel.
-    """
-
-    channel: str
-    ts: str
 
 
 class SlackSink:

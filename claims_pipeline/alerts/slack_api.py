@@ -19,8 +19,7 @@ from slack_sdk.http_retry.builtin_handlers import (
     ServerErrorRetryHandler,
 )
 
-from claims_pipeline.alerts.messages import Message
-from claims_pipeline.alerts.slack import Posted
+from claims_pipeline.alerts.messages import Message, Posted
 
 __all__ = ["SlackApiError", "reason", "send"]
 

@@ -1,6 +1,6 @@
 """`claims-pipeline rebuild`: tables from the raw archive alone, in an empty database, compared with the live ones.
 
-Belongs here: the words and tables of the command. Does not belong here: the work (rebuild.py).
+Belongs here: the words and tables of the command. Does not belong here: the work (rebuild).
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import dagster as dg
+import psycopg
 
 from claims_pipeline import checks
 from claims_pipeline.errors import ClaimsPipelineError, Transient, safe_text, whereabouts
@@ -22,6 +23,7 @@ from claims_pipeline.orchestration import describe, liveness
 from claims_pipeline.orchestration.hooks import tell_of_failure, tell_of_success
 from claims_pipeline.orchestration.keys import (
     REQUEST_TAG,
+    freshness_of,
     partitions_of,
     raw_key,
     table_key,
@@ -105,7 +107,8 @@ def _raw(feed: Feed) -> dg.AssetsDefinition:
                     f"Look into the inbox, s3://{flow.inbox}/{feed.sender.prefix}"
                 )
             done = _each(context, dumps, lambda dump: flow.archive(dump, feed))
-            reported = _report(flow, done)
+            with flow.services.database() as connection:
+                reported = _report(connection, done)
             yield from _check_results(reported, [CheckName.INTACT])
             yield _materialized(context, flow, feed, key, reported, {})
 
@@ -137,7 +140,8 @@ def _validated(feed: Feed) -> dg.AssetsDefinition:
             flow = _flow(context, pipeline)
             dumps = flow.dumps(feed, _days(context), everything=_by_hand(context))
             done = _each(context, dumps, lambda dump: flow.validate(dump, feed))
-            reported = _report(flow, done)
+            with flow.services.database() as connection:
+                reported = _report(connection, done)
             reports_ = [report for report, _ in reported]
             extra: describe.Metadata = {
                 "rows_read": dg.MetadataValue.int(sum(r.rows.read for r in reports_)),
@@ -159,8 +163,6 @@ def _validated(feed: Feed) -> dg.AssetsDefinition:
 
 def _table(feed: Feed) -> dg.AssetsDefinition:
     key = table_key(feed)
-    calendar = feed.sender.calendar
-    weekdays = ",".join(str(day % 7) for day in calendar.weekdays)
 
     @_asset(
         feed,
@@ -180,11 +182,7 @@ def _table(feed: Feed) -> dg.AssetsDefinition:
             "dagster/column_lineage": describe.column_lineage(feed, table=True),
             "dagster/table_name": f"{feed.sender.name}.{feed.dataset}",
         },
-        freshness=dg.FreshnessPolicy.cron(
-            deadline_cron=f"{calendar.due.minute} {calendar.due.hour} * * {weekdays}",
-            lower_bound_delta=dt.timedelta(hours=24),
-            timezone=feed.sender.timezone,
-        ),
+        freshness=freshness_of(feed.sender),
     )
     def table(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> Results:
         with safe_failures(context):
@@ -192,10 +190,13 @@ def _table(feed: Feed) -> dg.AssetsDefinition:
             dumps = flow.dumps(feed, _days(context), everything=_by_hand(context))
             ready = [dump for dump in dumps if dump.status is DumpStatus.VALIDATED]
             done = _each(context, ready, lambda dump: flow.load(dump, feed))
-            reported = _report(flow, done)
-            extra = _table_metadata(flow, feed, [report for report, _ in reported], max(_days(context)))
+            with flow.services.database() as connection:
+                reported = _report(connection, done)
+                reports_ = [report for report, _ in reported]
+                extra = _table_metadata(connection, feed, reports_, max(_days(context)))
+                fresh = _fresh(connection, feed)
             names = [CheckName.ROW_CONSERVATION, CheckName.KEY_UNIQUE, CheckName.VOLUME_IN_RANGE]
-            yield _fresh(flow, feed)
+            yield fresh
             yield from _check_results(reported, [*names, *(name for name, _ in _of_snapshots(feed, ""))])
             yield _materialized(context, flow, feed, key, reported, extra)
 
@@ -258,9 +259,8 @@ def _each(context: dg.AssetExecutionContext, dumps: Sequence[Dump], work: Callab
     return done
 
 
-def _report(flow: Flow, dumps: Sequence[Dump]) -> list[Reported]:
-    with flow.services.database() as connection:
-        return [reports.dump_report(connection, dump.dump_id) for dump in dumps]
+def _report(connection: psycopg.Connection, dumps: Sequence[Dump]) -> list[Reported]:
+    return [reports.dump_report(connection, dump.dump_id) for dump in dumps]
 
 
 def _check_results(reported: Sequence[Reported], names: Sequence[CheckName]) -> Iterator[dg.AssetCheckResult]:
@@ -303,10 +303,11 @@ def _uri(flow: Flow, feed: Feed, key: dg.AssetKey) -> str:
     return f"postgresql://{feed.sender.name}/{feed.dataset}"
 
 
-def _table_metadata(flow: Flow, feed: Feed, dumps: Sequence[DumpReport], until: dt.date) -> describe.Metadata:
-    with flow.services.database() as connection:
-        days = reports.daily_rows(connection, feed, until=until, days=30)
-        rows = reports.table_rows(connection, feed)
+def _table_metadata(
+    connection: psycopg.Connection, feed: Feed, dumps: Sequence[DumpReport], until: dt.date
+) -> describe.Metadata:
+    days = reports.daily_rows(connection, feed, until=until, days=30)
+    rows = reports.table_rows(connection, feed)
     metadata: describe.Metadata = {
         f"rows_{name}": dg.MetadataValue.int(sum(d.rows.as_dict()[name] for d in dumps))
         for name in (
@@ -327,7 +328,6 @@ def _table_metadata(flow: Flow, feed: Feed, dumps: Sequence[DumpReport], until: 
     return metadata
 
 
-def _fresh(flow: Flow, feed: Feed) -> dg.AssetCheckResult:
-    with flow.services.database() as connection:
-        last = reports.last_loaded_day(connection, feed.sender.name, feed.dataset)
+def _fresh(connection: psycopg.Connection, feed: Feed) -> dg.AssetCheckResult:
+    last = reports.last_loaded_day(connection, feed.sender.name, feed.dataset)
     return describe.check_result(checks.fresh(feed, now=dt.datetime.now(dt.UTC), last_loaded_day=last))

@@ -1,7 +1,8 @@
-"""Names in Dagster: asset keys of a feed, its partitions, tags of runs. Pure."""
+"""What Dagster knows a feed by: asset keys, partitions, freshness, tags of runs. Pure."""
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 
 import dagster as dg
@@ -38,3 +39,15 @@ def feed_keys(feed: Feed) -> list[dg.AssetKey]:
 def partitions_of(sender: Sender) -> dg.DailyPartitionsDefinition:
     """One partition a delivery day, in the sender's time zone, today included."""
     return dg.DailyPartitionsDefinition(start_date=sender.start.isoformat(), timezone=sender.timezone, end_offset=1)
+
+
+@functools.cache
+def freshness_of(sender: Sender) -> dg.FreshnessPolicy:
+    """A table is fresh when it was written in the 24 hours before each time that the sender's dumps are due."""
+    calendar = sender.calendar
+    weekdays = ",".join(str(day % 7) for day in calendar.weekdays)
+    return dg.FreshnessPolicy.cron(
+        deadline_cron=f"{calendar.due.minute} {calendar.due.hour} * * {weekdays}",
+        lower_bound_delta=dt.timedelta(hours=24),
+        timezone=sender.timezone,
+    )
