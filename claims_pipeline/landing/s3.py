@@ -36,7 +36,11 @@ if TYPE_CHECKING:
 _MIB = 1 << 20
 # Two threads and parts of 8 MiB: reading and writing overlap, and memory stays flat whatever the object's size. The
 # source is read by one thread, so the hash sees the bytes in order.
+_WAITING = 3
+"""Parts that wait for a thread, ten by default: memory for nothing. boto3 has no argument for it."""
+
 TRANSFER = TransferConfig(multipart_threshold=8 * _MIB, multipart_chunksize=8 * _MIB, max_concurrency=2)
+TRANSFER.max_in_memory_upload_chunks = _WAITING
 
 
 @dataclass(frozen=True)
@@ -292,8 +296,7 @@ def upload_stream(
     """
     part = max(8 * _MIB, most_bytes // 5_000)
     config = TransferConfig(multipart_threshold=part, multipart_chunksize=part, max_concurrency=2)
-    # Parts that wait for a thread, ten by default: too much memory where parts are large. boto3 has no argument for it.
-    config.max_in_memory_upload_chunks = 3
+    config.max_in_memory_upload_chunks = _WAITING
     reader = _HashingReader(stream, progress)
     with s3_errors(f"writing s3://{bucket}/{key}"):
         client.upload_fileobj(cast("IO[bytes]", reader), bucket, key, Config=config)
