@@ -18,6 +18,7 @@ import psycopg
 import pyarrow
 from psycopg import sql
 
+from claims_pipeline.errors import ClaimsPipelineError
 from claims_pipeline.feeds import Feed
 from claims_pipeline.warehouse.ddl import META_COLUMNS, columns_sql, create_changed, history_of, table_of
 from claims_pipeline.warehouse.staging import Rows, Staged, copy_rows, staged_numbers
@@ -250,21 +251,40 @@ def merge(connection: psycopg.Connection, feed: Feed, context: MergeContext, row
 
     Returns:
         Counts of inserted, updated, unchanged and stale rows, where there are any.
+
+    Raises:
+        ClaimsPipelineError: other rows came than were judged.
     """
     counted: dict[str, int] = dict(connection.execute("select verdict, count(*) from stage group by 1").fetchall())
-    if counted.get("updated"):
-        _update(connection, feed, context, rows)
-    if counted.get("inserted"):
-        whole = counted["inserted"] == rows.count
-        numbers = None if whole else staged_numbers(connection, sql.SQL("s.verdict = 'inserted'"))
-        copy_rows(connection, table_of(feed), rows, numbers, context.constants)
+    if updated := counted.get("updated"):
+        create_changed(connection, feed)
+        _send(connection, sql.Identifier("changed"), rows, "updated", updated)
+        _update(connection, feed, context)
+    if inserted := counted.get("inserted"):
+        _send(connection, table_of(feed), rows, "inserted", inserted, context.constants)
     return counted
 
 
-def _update(connection: psycopg.Connection, feed: Feed, context: MergeContext, rows: Rows) -> None:
-    create_changed(connection, feed)
-    numbers = staged_numbers(connection, sql.SQL("s.verdict = 'updated'"))
-    copy_rows(connection, sql.Identifier("changed"), rows, numbers)
+def _send(
+    connection: psycopg.Connection,
+    table: sql.Composable,
+    rows: Rows,
+    verdict: str,
+    count: int,
+    constants: Mapping[str, pyarrow.Scalar] | None = None,
+) -> None:
+    """Send the whole rows of one verdict, of which there must be as many as were judged."""
+    every = count == rows.count
+    numbers = None if every else staged_numbers(connection, sql.SQL("s.verdict = {}").format(sql.Literal(verdict)))
+    sent = copy_rows(connection, table, rows, numbers, constants)
+    if sent != count:
+        raise ClaimsPipelineError(
+            f"{count} rows were judged {verdict} and {sent} sent: the validated rows were not the same twice. "
+            "Nothing was written; load the dump again"
+        )
+
+
+def _update(connection: psycopg.Connection, feed: Feed, context: MergeContext) -> None:
     connection.execute(sql.SQL("analyze changed ({})").format(columns_sql(feed.key)))  # what it is joined by
     parts = {
         "table": table_of(feed),

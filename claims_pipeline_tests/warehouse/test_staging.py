@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pyarrow
 import pytest
 from psycopg import sql
 
+from claims_pipeline.errors import ClaimsPipelineError
 from claims_pipeline.warehouse.ddl import create_changed, staged_columns
+from claims_pipeline.warehouse.load import load_dump
 from claims_pipeline.warehouse.merge import MergeContext
-from claims_pipeline.warehouse.staging import copy_into, copy_rows, stage, staged_numbers
-from claims_pipeline_tests.fix_warehouse import FINDINGS, READINGS, SAMPLES, VISITS, InMemory, Lab, batch_of, sample
+from claims_pipeline.warehouse.staging import Numbers, copy_into, copy_rows, stage, staged_numbers
+from claims_pipeline_tests.fix_warehouse import (
+    FINDINGS,
+    READINGS,
+    SAMPLES,
+    VISITS,
+    InMemory,
+    Lab,
+    Row,
+    batch_of,
+    sample,
+)
 
 MOMENT = dt.datetime(2026, 5, 1, 5, 0, 0, 123456, tzinfo=dt.UTC)
 
@@ -99,3 +111,36 @@ def test_an_error_while_rows_are_read_ends_the_copy(lab: Lab) -> None:
     with pytest.raises(LookupError):
         copy_into(lab.connection, sql.Identifier("lab", "visits"), batches())
     assert lab.connection.execute("select 1").fetchall() == [(1,)]
+
+
+class Forgetful(InMemory):
+    """Rows of which one is missing when they are read whole."""
+
+    def batches(
+        self, columns: Sequence[str] | None = None, numbers: Numbers | None = None
+    ) -> Iterator[pyarrow.RecordBatch]:
+        """See `staging.Rows`."""
+        for batch in super().batches(columns, numbers):
+            yield batch if columns is not None else batch.slice(1)
+
+
+@pytest.mark.parametrize("before", [[], [(1, "old", 0), (2, "old", 0)]])
+def test_a_load_that_reads_other_rows_than_it_judged_writes_nothing(lab: Lab, before: list[Row]) -> None:
+    if before:
+        lab.load(VISITS, lab.dump(VISITS), before)
+    dump = lab.dump(VISITS, hour=1)
+    with pytest.raises(ClaimsPipelineError, match="judged"):
+        load_dump(
+            lab.connection,
+            VISITS,
+            dump,
+            rows=Forgetful([batch_of(VISITS, [(1, "new", 0), (2, "new", 0)])]),
+            rejects=(),
+            read=2,
+            filtered=0,
+            seal=lab.sealer(VISITS),
+            frames=lab.frames_of,
+            run_id="test",
+        )
+    assert lab.table(VISITS) == before
+    assert lab.history(VISITS) == []
