@@ -42,6 +42,9 @@ def run_dev(*, host: str, port: int) -> int:
         raise SettingsError("no `dagster` program beside this Python: install the project with `make install`")
     command = [program, "dev", "--host", host, "--port", str(port), "--workspace", str(PROJECT_ROOT / "workspace.yaml")]
     err.print(f"Dagster UI: http://{host}:{port}  (stop with Ctrl-C)", highlight=False)
+    # A shell that starts us in the background has us ignore it, and children would inherit that: `dagster dev` ends its
+    # own children by SIGINT, and would wait for them for ever.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(command, cwd=PROJECT_ROOT, env=dagster_environment())  # noqa: S603 - our own words
 
     def hand_on(number: int, _frame: FrameType | None) -> None:

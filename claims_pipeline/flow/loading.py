@@ -21,9 +21,10 @@ from claims_pipeline.landing import s3
 from claims_pipeline.landing.s3_files import object_reader
 from claims_pipeline.vocabulary import CheckName, DumpStatus
 from claims_pipeline.warehouse import ledger, reports
+from claims_pipeline.warehouse import load as warehouse_load
 from claims_pipeline.warehouse.apart import Seal
 from claims_pipeline.warehouse.ledger import Dump
-from claims_pipeline.warehouse.load import Loaded, TooManyDeletedError, load_dump
+from claims_pipeline.warehouse.load import Loaded, TooManyDeletedError
 
 
 def load(step: Step, dump: Dump, feed: Feed) -> Dump:
@@ -35,7 +36,7 @@ def load(step: Step, dump: Dump, feed: Feed) -> Dump:
     rejects = rejects_in(_open(step, f"{dump.validated_key}/{REJECTS}"))
     try:
         with step.services.database() as connection, connection.transaction():
-            done = load_dump(
+            done = warehouse_load.load_dump(
                 connection,
                 feed,
                 dump,
