@@ -12,7 +12,6 @@ import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 from boto3.s3.transfer import TransferConfig
@@ -258,17 +257,6 @@ def put_bytes(client: S3Client, *, bucket: str, key: str, body: bytes, content_t
         client.put_object(Bucket=bucket, Key=key, Body=body, ContentType=content_type)
 
 
-def upload_file(client: S3Client, path: Path, *, bucket: str, key: str) -> None:
-    """Upload a file of any size.
-
-    Raises:
-        Transient, ClaimsPipelineError: see `s3_errors`.
-    """
-    # Not boto3's upload_file: it wraps every refusal in an error of its own, which looks as if it could pass.
-    with path.open("rb") as file, s3_errors(f"writing s3://{bucket}/{key}"):
-        client.upload_fileobj(file, bucket, key, Config=TRANSFER)
-
-
 def upload_stream(
     client: S3Client,
     stream: Readable,
@@ -304,16 +292,6 @@ def upload_stream(
     if stored != reader.size:
         raise Transient(f"s3://{bucket}/{key} holds {stored} bytes, {reader.size} were sent")
     return reader.size, reader.sha256
-
-
-def download_file(client: S3Client, path: Path, *, bucket: str, key: str) -> None:
-    """Download an object of any size into a file.
-
-    Raises:
-        Transient, ClaimsPipelineError: see `s3_errors`.
-    """
-    with s3_errors(f"reading s3://{bucket}/{key}"):
-        client.download_file(bucket, key, str(path), Config=TRANSFER)
 
 
 @contextmanager

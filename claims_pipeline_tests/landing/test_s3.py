@@ -8,7 +8,6 @@ import hashlib
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
@@ -21,12 +20,11 @@ from claims_pipeline.landing.s3 import (
     ListedObject,
     archive_object,
     digest,
-    download_file,
     ensure_bucket,
     list_objects,
     put_bytes,
-    upload_file,
 )
+from claims_pipeline.landing.s3_files import object_reader
 from claims_pipeline.local import LocalServices, S3Endpoint, s3_client
 from claims_pipeline_tests.fix_proxy import Proxy
 
@@ -130,38 +128,33 @@ def test_an_object_that_went_away_is_refused_and_not_retried(s3: S3Client, bucke
 # ------------------------------------------------------------------------------------------ refused
 
 
-def refusals(s3: S3Client, bucket: str, folder: Path) -> dict[str, Callable[[], object]]:
+def refusals(s3: S3Client, bucket: str) -> dict[str, Callable[[], object]]:
     """Every function of the room against a bucket."""
-    path = folder / "file"
-    path.write_bytes(b"x")
     source = ListedObject(bucket, "a", "etag", 1, dt.datetime.now(dt.UTC))
     return {
         "list": lambda: list(list_objects(s3, bucket, "")),
         "archive": lambda: archive(s3, source),
         "put": lambda: put_bytes(s3, bucket=bucket, key="a", body=b"x", content_type="text/plain"),
-        "upload": lambda: upload_file(s3, path, bucket=bucket, key="a"),
-        "download": lambda: download_file(s3, path, bucket=bucket, key="a"),
+        "read at any place": lambda: object_reader(s3, bucket=bucket, key="a"),
         "digest": lambda: digest(s3, bucket=bucket, key="a"),
     }
 
 
-CALLS = ["list", "archive", "put", "upload", "download", "digest"]
+CALLS = ["list", "archive", "put", "read at any place", "digest"]
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_a_missing_bucket_is_told_by_name_and_not_retried(s3: S3Client, tmp_path: Path, call: str) -> None:
+def test_a_missing_bucket_is_told_by_name_and_not_retried(s3: S3Client, call: str) -> None:
     with pytest.raises(ClaimsPipelineError, match="no-such-bucket") as caught:
-        refusals(s3, "no-such-bucket", tmp_path)[call]()
+        refusals(s3, "no-such-bucket")[call]()
     assert not isinstance(caught.value, Transient)
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_wrong_credentials_are_refused_and_not_retried(
-    services: LocalServices, bucket: str, tmp_path: Path, call: str
-) -> None:
+def test_wrong_credentials_are_refused_and_not_retried(services: LocalServices, bucket: str, call: str) -> None:
     stranger = s3_client(dataclasses.replace(services.s3, secret_access_key="wrong"))
     with pytest.raises(ClaimsPipelineError, match="HTTP 403") as caught:
-        refusals(stranger, bucket, tmp_path)[call]()
+        refusals(stranger, bucket)[call]()
     assert not isinstance(caught.value, Transient)
 
 
@@ -254,28 +247,3 @@ def test_a_stream_that_breaks_does_not_end_quietly(s3: S3Client, client: S3Clien
     proxy.cut_after(2 * MIB)
     with pytest.raises(Transient):
         digest(client, bucket=bucket, key=source.key)
-
-
-def test_a_download_that_breaks_is_transient(
-    s3: S3Client, client: S3Client, bucket: str, proxy: Proxy, tmp_path: Path
-) -> None:
-    source = put(s3, bucket, content(4 * MIB))
-    proxy.cut_after(2 * MIB)
-    with pytest.raises(Transient):
-        download_file(client, tmp_path / "file", bucket=bucket, key=source.key)
-
-
-def test_an_upload_that_breaks_is_transient(client: S3Client, bucket: str, proxy: Proxy, tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"x")
-    proxy.refuse()
-    with pytest.raises(Transient):
-        upload_file(client, path, bucket=bucket, key="a")
-
-
-def test_a_file_comes_back_as_it_went(s3: S3Client, bucket: str, tmp_path: Path) -> None:
-    there, back = tmp_path / "there", tmp_path / "back"
-    there.write_bytes(content(9 * MIB))
-    upload_file(s3, there, bucket=bucket, key="a")
-    download_file(s3, back, bucket=bucket, key="a")
-    assert back.read_bytes() == there.read_bytes()

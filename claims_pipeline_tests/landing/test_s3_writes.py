@@ -6,7 +6,6 @@ import hashlib
 import io
 import random
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,9 +17,9 @@ from claims_pipeline.landing.s3 import (
     fetch,
     list_objects,
     put_bytes,
-    upload_file,
     upload_stream,
 )
+from claims_pipeline.landing.s3_files import object_writer
 from claims_pipeline.local import LocalServices, s3_client
 from claims_pipeline.orchestration.resources import InboxS3
 
@@ -55,45 +54,42 @@ def _text(value: str | bytes) -> str:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def write_in_every_way(client: S3Client, bucket: str, folder: Path) -> None:
+def write_in_every_way(client: S3Client, bucket: str) -> None:
     put_bytes(client, bucket=bucket, key="bytes", body=b"x", content_type="text/plain")
-    small, large = folder / "small", folder / "large"
-    small.write_bytes(b"x")
-    large.write_bytes(b"x" * 9 * MIB)
-    for file in (small, large):
-        upload_file(client, file, bucket=bucket, key=file.name)
-        with file.open("rb") as stream:
-            upload_stream(client, stream, bucket=bucket, key=f"stream-{file.name}", most_bytes=1)
+    for name, size in (("small", 1), ("large", 9 * MIB)):
+        with object_writer(client, bucket=bucket, key=name) as file:
+            file.write(b"x" * size)
+        upload_stream(client, io.BytesIO(b"x" * size), bucket=bucket, key=f"stream-{name}", most_bytes=1)
     for source in next(list_objects(client, bucket, "small")):
         archive_object(client, source=source, to_bucket=bucket, to_key="archived")
 
 
-def test_every_write_asks_for_encryption(client: S3Client, bucket: str, tmp_path: Path) -> None:
+def test_every_write_asks_for_encryption(client: S3Client, bucket: str) -> None:
     encrypt_writes(client, "AES256")
     sent = spy(client)
-    write_in_every_way(client, bucket, tmp_path)
+    write_in_every_way(client, bucket)
     assert [headers.get(ENCRYPTION) for headers in sent] == ["AES256"] * 6
 
 
-def test_a_kms_key_is_named(client: S3Client, bucket: str, tmp_path: Path) -> None:
+def test_a_kms_key_is_named(client: S3Client, bucket: str) -> None:
     encrypt_writes(client, "aws:kms", "alias/claims")
     sent = spy(client)
-    write_in_every_way(client, bucket, tmp_path)
+    write_in_every_way(client, bucket)
     assert {(headers.get(ENCRYPTION), headers.get(KEY)) for headers in sent} == {("aws:kms", "alias/claims")}
 
 
-def test_without_a_setting_the_bucket_decides(client: S3Client, bucket: str, tmp_path: Path) -> None:
+def test_without_a_setting_the_bucket_decides(client: S3Client, bucket: str) -> None:
     encrypt_writes(client, "AES256")
     encrypt_writes(client, "")
     sent = spy(client)
-    write_in_every_way(client, bucket, tmp_path)
+    write_in_every_way(client, bucket)
     assert {headers.get(ENCRYPTION) for headers in sent} == {None}
 
 
-def test_a_client_of_a_real_s3_sends_a_checksum_with_every_object(pointed: str, bucket: str, tmp_path: Path) -> None:
+def test_a_client_of_a_real_s3_sends_a_checksum_with_every_object(pointed: str, bucket: str) -> None:
     client = InboxS3().get_client()
     sent = spy(client)
-    write_in_every_way(client, bucket, tmp_path)
+    write_in_every_way(client, bucket)
     names = {"x-amz-checksum-crc32", "x-amz-checksum-algorithm", "x-amz-trailer"}
     assert [bool(names & headers.keys()) for headers in sent] == [True] * 6
 
