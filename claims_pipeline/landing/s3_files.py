@@ -151,11 +151,12 @@ class _ObjectReader(io.RawIOBase):
 
     def __init__(self, client: S3Client, *, bucket: str, key: str) -> None:
         self._client = client
-        self._where = {"Bucket": bucket, "Key": key}
+        self._bucket = bucket
+        self._key = key
         self._what = f"reading s3://{bucket}/{key}"
         self._at = 0
         with s3_errors(self._what):
-            response = client.get_object(**self._where, Range=f"bytes=0-{_SMALL - 1}")  # type: ignore[arg-type]
+            response = client.get_object(Bucket=bucket, Key=key, Range=f"bytes=0-{_SMALL - 1}")
             self._tail = response["Body"].read()
         total = response.get("ContentRange", "").rpartition("/")[2]
         self._size = int(total) if total else response["ContentLength"]
@@ -193,7 +194,7 @@ class _ObjectReader(io.RawIOBase):
         if start >= kept_from:
             return self._tail[start - kept_from : end - kept_from]
         with s3_errors(self._what):
-            response = self._client.get_object(**self._where, Range=f"bytes={start}-{end - 1}")  # type: ignore[arg-type]
+            response = self._client.get_object(Bucket=self._bucket, Key=self._key, Range=f"bytes={start}-{end - 1}")
             part = response["Body"].read()
         if response["ETag"] != self._etag:  # not every endpoint heeds If-Match
             raise Transient(f"the object was replaced while it was read: {self._what}")

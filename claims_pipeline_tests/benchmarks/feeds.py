@@ -105,7 +105,7 @@ def _wide_model() -> type[c.FeedModel]:
 def _feed(dataset: str, model: type[c.FeedModel], ending: str, **facts: object) -> c.Feed:
     names = (rf"^{dataset}_(?P<stamp>\d{{8}}T\d{{6}}Z)\.{ending}$",)
     # Every load of the benchmark is of another size than the last; what is measured is not the doubt about that.
-    return c.Feed(SENDER, dataset, model, names, volume_tolerance=1e9, **facts)  # type: ignore[arg-type]
+    return c.Feed(SENDER, dataset, model, names, volume_tolerance=1e9, **facts)  # type: ignore[arg-type]  # facts of any type
 
 
 MEMBERS = _feed("members", Members, "csv", version="updated_at")

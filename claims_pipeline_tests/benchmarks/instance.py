@@ -110,7 +110,7 @@ def settings(bench: Bench, *, rows: int, rounds: int, only: Sequence[str]) -> No
         for name in names:
             fresh = bench.restarted(VARIANTS[name])
             for place, variant in enumerate(("first", "changed")):
-                file = make_file(Dump(variant, rows), fresh.site.files, "csv")  # type: ignore[arg-type]
+                file = make_file(Dump(variant, rows), fresh.site.files, "csv")  # type: ignore[arg-type]  # of a list
                 fresh.site.deliver(feeds.MEMBERS, place, file)
                 line = {"case": "settings", "variant": name, "round": number, "dump": variant, "rows": rows}
                 lines.append(line | _load(fresh.site))
