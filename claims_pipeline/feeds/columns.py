@@ -242,6 +242,7 @@ class StoredColumn:
         hashed: whether it takes part in the row hash.
         source: the contract column it comes from.
         description: its meaning, treatment included.
+        pii: class of personal data that is left in it after treatment: it decides who may read it.
     """
 
     name: str
@@ -251,6 +252,7 @@ class StoredColumn:
     hashed: bool
     source: str
     description: str
+    pii: Pii
 
 
 @dataclass(frozen=True)
@@ -278,10 +280,11 @@ class Column:
         facts = self.facts
         stored: tuple[StoredColumn, ...]
         nullable = self.nullable or not facts.required or facts.invalid == "null"
+        left = class_left(facts.pii, facts.treatment)
 
         def one(name: str, arrow: pyarrow.DataType, note: str, *, nullable: bool = nullable) -> StoredColumn:
             text = f"{self.description} ({note})" if note else self.description
-            return StoredColumn(name, arrow, nullable, facts.key, facts.hashed, self.name, text)
+            return StoredColumn(name, arrow, nullable, facts.key, facts.hashed, self.name, text, left)
 
         match facts.treatment:
             case Drop():
@@ -305,8 +308,24 @@ class Column:
             stored += (one(f"{self.name}_local", naive, "as delivered, local time of the sender", nullable=True),)
         if facts.flag:
             text = facts.flag.description
-            stored += (StoredColumn(facts.flag.name, pyarrow.bool_(), True, False, facts.hashed, self.name, text),)
+            flag = StoredColumn(facts.flag.name, pyarrow.bool_(), True, False, facts.hashed, self.name, text, Pii.NONE)
+            stored += (flag,)
         return stored
+
+
+def class_left(pii: Pii, treatment: Treatment) -> Pii:
+    """The class of personal data that a value still is after treatment.
+
+    A token stands for a person and no more; a coarser form identifies together with others at most; what is kept stays
+    what it was.
+    """
+    match treatment:
+        case Keep() | Drop():
+            return pii
+        case Token():
+            return min(pii, Pii.PSEUDONYMOUS)
+        case Reduce():
+            return min(pii, Pii.QUASI)
 
 
 def treatment_text(treatment: Treatment) -> str:

@@ -57,7 +57,7 @@ from claims_pipeline.feeds.columns import (
     treatment_text,
 )
 from claims_pipeline.feeds.formats import Csv, FixedWidth, Format, JsonLines, Parquet, TextFormat
-from claims_pipeline.feeds.policies import BiView, Budget, Document, ReplacedSet, Retention, Snapshot
+from claims_pipeline.feeds.policies import BiView, Budget, Document, ReplacedSet, Retention, Snapshot, Subject
 from claims_pipeline.feeds.senders import Calendar, Sender
 from claims_pipeline.feeds.sidecars import Manifest, Sidecars, Trailer
 
@@ -95,6 +95,7 @@ __all__ = [
     "SmallInt",
     "Snapshot",
     "StoredColumn",
+    "Subject",
     "Text",
     "TextFormat",
     "TextList",
@@ -124,6 +125,7 @@ class Feed:
         unique: columns unique over the table besides the key, when not NULL; each listed column alone.
         refuse: regular expressions of column names whose presence refuses the dump (it was not decrypted).
         document: a column of JSON documents that fills columns a dump lacks.
+        subject: whose data a row is; None where it is nobody's (catalogues).
         budget: how many rejects a load may have.
         format: how the dumps are written.
         sidecars: what lies beside them.
@@ -147,6 +149,7 @@ class Feed:
     unique: tuple[str, ...] = ()
     refuse: tuple[str, ...] = ()
     document: Document | None = None
+    subject: Subject | None = None
     budget: Budget = field(default_factory=Budget)
     format: Format = field(default_factory=Csv)
     sidecars: Sidecars = field(default_factory=Sidecars)
@@ -176,6 +179,8 @@ class Feed:
             raise ValueError(f"{self.name}: no column is declared with key=True")
         if self.bi and (unknown := {self.bi.month_of, *self.bi.by} - set(stored)):
             raise ValueError(f"{self.name}: columns of the BI view that are not stored: {sorted(unknown)}")
+        if self.subject and (unknown := {*self.subject.tokens, *self.subject.by} - set(stored)):
+            raise ValueError(f"{self.name}: columns of the subject that are not stored: {sorted(unknown)}")
         if unread := [c.name for c in self.columns if isinstance(c.facts.treatment, Drop) and c.examined]:
             raise ValueError(f"{self.name}: dropped columns are never read, so cannot be checked: {unread}")
         if doubled := {n for n in stored if stored.count(n) > 1}:

@@ -27,7 +27,7 @@ from claims_pipeline.feeds._indici_care import (
 )
 from claims_pipeline.feeds._indici_money import InvoiceDetails, Invoices
 from claims_pipeline.feeds._indici_people import Medicines, Patients, PracticeInfo, Providers
-from claims_pipeline.feeds.contract import BiView, Calendar, Feed, FeedModel, Parquet, Sender
+from claims_pipeline.feeds.contract import BiView, Calendar, Feed, FeedModel, Parquet, Sender, Subject
 
 SENDER = Sender(
     name="indici",
@@ -87,6 +87,9 @@ def _file_names(dataset: str) -> tuple[str, ...]:
     )
 
 
+PATIENT = Subject(of="patients", by=("patient_id", "practice_id"), key=("patient_id", "practice_id"))
+
+
 def _feed(
     dataset: str,
     model: type[FeedModel],
@@ -95,6 +98,7 @@ def _feed(
     soft_delete: str | None = "is_deleted",
     hidden_from_bi: tuple[str, ...] = (),
     bi: BiView | None = None,
+    subject: Subject | None = PATIENT,
 ) -> Feed:
     return Feed(
         SENDER,
@@ -107,6 +111,7 @@ def _feed(
         soft_delete=soft_delete,
         hidden_from_bi=hidden_from_bi,
         bi=bi,
+        subject=subject,
         volume_tolerance=20.0,  # practices are closed at weekends, and a delta holds what they did
     )
 
@@ -115,6 +120,7 @@ FEEDS = (
     _feed(
         "patients",
         Patients,
+        subject=Subject(tokens=("nhi_token",)),
         hidden_from_bi=("is_test_record",),
         bi=BiView(month_of="enrolment_month", by=("gender", "age_group")),
     ),
@@ -136,8 +142,16 @@ FEEDS = (
         soft_delete=None,  # the extract has no IsDeleted; an inactive row may also be one that was paid
         bi=BiView(month_of="ac_date", by=("transaction_type", "payment_mode")),
     ),
-    _feed("invoice_details", InvoiceDetails),
-    _feed("providers", Providers),
+    _feed(
+        "invoice_details",
+        InvoiceDetails,
+        subject=Subject(
+            of="invoices",
+            by=("invoice_transaction_id", "practice_id"),
+            key=("invoice_transaction_id", "practice_id"),
+        ),
+    ),
+    _feed("providers", Providers, subject=Subject(tokens=("hpi_no_token", "nzmc_no_token"))),
     _feed(
         "diagnoses",
         Diagnoses,
@@ -163,6 +177,6 @@ FEEDS = (
         hidden_from_bi=("is_confidential",),
         bi=BiView(month_of="recall_date", by=("recall_group", "is_contacted")),
     ),
-    _feed("practice_info", PracticeInfo, version=None),
-    _feed("medicines", Medicines, version=None),
+    _feed("practice_info", PracticeInfo, version=None, subject=None),
+    _feed("medicines", Medicines, version=None, subject=None),
 )

@@ -97,6 +97,32 @@ class ReplacedSet:
 
 
 @dataclass(frozen=True)
+class Subject:
+    """Whose data a row is: a person known by tokens in the row, or the person of another dataset's row that it names.
+
+    What erasure follows, and what counts for persons do. Exactly one of `tokens` and `of` is given.
+
+    Attributes:
+        tokens: stored token columns that each stand for the person; the first that is not NULL is the person.
+        of: dataset of the same sender whose row says whose this row is.
+        by: stored columns of this dataset that name that row.
+        key: the stored columns of `of` that they name, in the same order.
+    """
+
+    tokens: tuple[str, ...] = ()
+    of: str | None = None
+    by: tuple[str, ...] = ()
+    key: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a declaration that contradicts itself."""
+        if bool(self.tokens) == bool(self.of):
+            raise ValueError("a subject is known by tokens, or through a row of another dataset")
+        if len(self.by) != len(self.key) or bool(self.of) != bool(self.by):
+            raise ValueError("a subject through another dataset says by which columns, and the key that they name")
+
+
+@dataclass(frozen=True)
 class Document:
     """A column of JSON documents from which columns are filled that a dump does not hold itself.
 

@@ -27,6 +27,7 @@ from claims_pipeline.feeds.contract import (
     ReplacedSet,
     Sender,
     SmallInt,
+    Subject,
     Text,
     TextList,
     Timestamp,
@@ -301,6 +302,11 @@ def _file_names(dataset: str) -> tuple[str, ...]:
     )
 
 
+def _submitter(by: str) -> Subject:
+    """The person whose submission a row belongs to."""
+    return Subject(of="form526_submissions", by=(by,), key=("id",))
+
+
 FEEDS = (
     Feed(
         SENDER,
@@ -311,6 +317,7 @@ FEEDS = (
         unique=("saved_claim_id", "submitted_claim_id"),
         refuse=CIPHERTEXT,
         document=FORM,
+        subject=Subject(tokens=("person_key", "user_key")),
     ),
     Feed(
         SENDER,
@@ -321,6 +328,7 @@ FEEDS = (
             by="submission_id", parent="form526_submissions", parent_key="id", count="disability_count"
         ),
         refuse=CIPHERTEXT,
+        subject=_submitter("submission_id"),
     ),
     Feed(
         SENDER,
@@ -329,8 +337,16 @@ FEEDS = (
         _file_names("form526_job_statuses"),
         version="updated_at",
         refuse=CIPHERTEXT,
+        subject=_submitter("form526_submission_id"),
     ),
-    Feed(SENDER, "form526_uploads", Form526Uploads, _file_names("form526_uploads"), refuse=CIPHERTEXT),
+    Feed(
+        SENDER,
+        "form526_uploads",
+        Form526Uploads,
+        _file_names("form526_uploads"),
+        refuse=CIPHERTEXT,
+        subject=_submitter("submission_id"),
+    ),
     Feed(
         SENDER,
         "form526_submission_remediations",
@@ -338,5 +354,6 @@ FEEDS = (
         _file_names("form526_submission_remediations"),
         version="updated_at",
         refuse=CIPHERTEXT,
+        subject=_submitter("form526_submission_id"),
     ),
 )
