@@ -77,7 +77,7 @@ orders: $(INSTALLED) ## Lives of a feed against an oracle: dumps in any order, a
 	@EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n $(JOBS) --dist load -o timeout=0 claims_pipeline_tests/warehouse/test_order.py
 
 lock: ## Renew requirements.lock from pyproject.toml
-	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url \
+	@$(BIN)/uv pip compile pyproject.toml --extra dev --extra dashboard --universal --generate-hashes --no-emit-index-url \
 	  --python-version 3.11 --upgrade --quiet --custom-compile-command "make lock" -o requirements.lock
 
 docs: $(INSTALLED) ## Write the generated pages: .env.example, docs/metrics.md
