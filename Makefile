@@ -15,7 +15,9 @@ EXAMPLES ?= 1000
 ROUNDS ?= 100
 TICKS ?= 0
 
-.PHONY: help install demo dev test test-ui lint format bench bench-full soak orders lock docs chromium clean
+CANARY_ROWS ?= 30
+
+.PHONY: help install demo dev dashboard test test-ui lint format bench bench-full soak canary orders lock docs chromium clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -40,6 +42,9 @@ demo: $(INSTALLED) ## A week of fake dumps from an S3 inbox through Dagster into
 dev: $(INSTALLED) ## The Dagster UI and daemon on http://127.0.0.1:3000
 	@$(BIN)/claims-pipeline dev
 
+dashboard: $(INSTALLED) ## The dashboard on http://127.0.0.1:8501, reading as bi_reader
+	@$(BIN)/claims-pipeline dashboard
+
 test: $(INSTALLED) ## All tests but those in a browser; real Postgres, S3 and Dagster
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not ui"
 
@@ -54,10 +59,11 @@ chromium:
 	  elif command -v brew >/dev/null; then brew install --cask --quiet chromium; \
 	  else echo "Install a Chromium, then run this again"; exit 1; fi; }
 
-lint: $(INSTALLED) ## ruff (style, docstrings, annotations, security) and mypy --strict
+lint: $(INSTALLED) ## ruff (style, docstrings, annotations, security), mypy --strict, and the treatment of personal data
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/claims-pipeline feeds lint
 
 format: $(INSTALLED) ## Rewrite what ruff can
 	@$(BIN)/ruff check --fix .
@@ -73,6 +79,9 @@ soak: $(INSTALLED) ## Fault injection: ROUNDS=100 [TICKS=2 through Dagster] [SEE
 	@$(BIN)/python -m claims_pipeline_tests.soak --rounds $(ROUNDS) --ticks $(TICKS) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(ROUND),--round $(ROUND))
 
+canary: $(INSTALLED) ## The tests of leaks on more rows and through `dagster dev` too; CANARY_ROWS=30 sound rows a feed
+	@CANARY_ROWS=$(CANARY_ROWS) $(BIN)/python -m pytest -o timeout=0 claims_pipeline_tests/canary
+
 orders: $(INSTALLED) ## Lives of a feed against an oracle: dumps in any order, again, corrected, undone. EXAMPLES=1000 of each kind
 	@EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n $(JOBS) --dist load -o timeout=0 claims_pipeline_tests/warehouse/test_order.py
 
@@ -80,7 +89,7 @@ lock: ## Renew requirements.lock from pyproject.toml
 	@$(BIN)/uv pip compile pyproject.toml --extra dev --extra dashboard --universal --generate-hashes --no-emit-index-url \
 	  --python-version 3.11 --upgrade --quiet --custom-compile-command "make lock" -o requirements.lock
 
-docs: $(INSTALLED) ## Write the generated pages: .env.example, docs/metrics.md
+docs: $(INSTALLED) ## Write the generated pages: .env.example, docs/metrics.md, docs/dictionary
 	@$(BIN)/python -m claims_pipeline_tests.generated_docs
 
 clean: ## Stop the embedded parts and delete .venv and .local

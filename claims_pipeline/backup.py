@@ -27,7 +27,7 @@ from claims_pipeline.errors import ClaimsPipelineError, safe_text
 from claims_pipeline.landing import backups, s3
 from claims_pipeline.landing.backups import Manifest, Stored, TableContent
 from claims_pipeline.services import Services
-from claims_pipeline.warehouse import backup_log, ledger, pgdump
+from claims_pipeline.warehouse import backup_log, ledger, pgdump, roles
 from claims_pipeline.warehouse.backup_log import Entry
 from claims_pipeline.warehouse.connection import connect, transient_errors
 from claims_pipeline.warehouse.fingerprint import fingerprint, user_tables
@@ -100,7 +100,7 @@ class Backups:
             program = self.services.postgres_program("pg_dump")
             if any(item.stamp == stamp for item in self._stored()):
                 raise ClaimsPipelineError(f"a backup of {backups.stamp_name(stamp)} was begun in this very second")
-            url = self.services.database_url
+            url = self.services.owner_database_url
             with connect(url) as connection:
                 version = pgdump.check_version(connection, program)
                 with _snapshot(connection) as snapshot:
@@ -169,10 +169,11 @@ class Backups:
             manifest: of the backup.
             url: of the database, empty.
             jobs: processes; None for one per core, 8 at most.
-            privileges: restore grants, too.
+            privileges: restore grants, too; roles that the server lacks are made, without passwords.
 
         Raises:
-            ClaimsPipelineError: the database is not empty, the dump is not as the manifest says, or pg_restore failed.
+            ClaimsPipelineError: the database is not empty, the dump is not as the manifest says, pg_restore failed, or the
+                user may not make roles that are missing.
             Transient: S3 or Postgres was lost.
         """
         begun = time.monotonic()
@@ -180,6 +181,8 @@ class Backups:
         with connect(url) as connection:
             pgdump.check_version(connection, program)
             _refuse_unless_empty(connection)
+            if privileges:
+                roles.ensure_roles(connection)
         with tempfile.TemporaryDirectory(prefix="claims-restore-") as folder:
             dump = Path(folder) / "warehouse.dump"
             self._fetch(manifest, dump)
@@ -217,7 +220,7 @@ class Backups:
         """
         with self._recorded("drill", None) as done:
             manifest = self.find("latest")
-            here = self.services.database_url
+            here = self.services.owner_database_url
             with sole_drill(here, "restore") as label, scratch_database(here, label) as url:
                 result = self.restore(manifest, url)
             done(manifest, describe(result.differences))

@@ -242,6 +242,32 @@ def rebuild_failed(message: str) -> CheckOutcome:
     return CheckOutcome(CheckName.REBUILD_EQUALS_TABLE, passed=False, summary=message)
 
 
+def audit_unbroken(unbroken: bool, summary: str, *, entries: int) -> CheckOutcome:
+    """Whether the audit's hash chains hold.
+
+    Args:
+        unbroken: whether they do.
+        summary: which entry is not what was written, or how many are.
+        entries: whose links hold.
+    """
+    return CheckOutcome(CheckName.AUDIT_UNBROKEN, unbroken, summary, {"entries": entries})
+
+
+def small_groups_merged(*, parts: int, merged: int, least: int | None, smallest: int) -> CheckOutcome:
+    """Whether every row of a report tells of enough persons.
+
+    Args:
+        parts: rows of the report.
+        merged: of these, that stand for several groups.
+        least: the fewest persons of whom a row tells; None without rows.
+        smallest: the sender's smallest cell.
+    """
+    passed = least is None or least >= smallest
+    told = f"each tells of at least {smallest} persons" if passed else f"one tells of {least} persons, not {smallest}"
+    summary = f"{parts:,} rows, {merged:,} of merged groups; {told}" if parts else "no row: too few persons, or none"
+    return CheckOutcome(CheckName.SMALL_GROUPS_MERGED, passed, summary, {"rows": parts, "merged": merged})
+
+
 def combine(name: CheckName, outcomes: Iterable[tuple[str, CheckOutcome]]) -> CheckOutcome:
     """One outcome for the check of several dumps: passed if all did; the worst speaks.
 

@@ -36,7 +36,7 @@ POINTS = (
     "replay.rewound",
     "replay.folded",
 )
-"""In the order of the way; the soak kills at every one."""
+"""In the order of the way; the soak kills at every one. Besides: "erase.rewritten", "erase.committed" (erasure)."""
 
 _SIGNALS = {"": signal.SIGKILL, "kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 

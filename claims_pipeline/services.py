@@ -6,6 +6,8 @@ with them; reading settings at import.
 
 from __future__ import annotations
 
+import copy
+import secrets
 import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -19,8 +21,11 @@ import psycopg
 from claims_pipeline import local
 from claims_pipeline.errors import SettingsError
 from claims_pipeline.frames.keys import KeyRing, Keys, make_key_ring
+from claims_pipeline.secrets_store import read_secret
 from claims_pipeline.settings import Settings
+from claims_pipeline.vocabulary import Role
 from claims_pipeline.warehouse.connection import connect
+from claims_pipeline.warehouse.roles import LOGINS, ensure_passwords, login_url
 
 if TYPE_CHECKING:
     from botocore.config import Config
@@ -65,6 +70,8 @@ class Services:
     def __init__(self, settings: Settings, s3_client: Callable[[], S3Client] | None = None) -> None:
         self.settings = settings
         self._s3_client = s3_client
+        self._set_up = ""  # the embedded cluster whose roles we know to be set up
+        self._passwords: dict[Role, str] = {}
 
     @property
     def embedded_database(self) -> bool:
@@ -78,18 +85,71 @@ class Services:
 
     @property
     def database_url(self) -> str:
-        """URL of the warehouse, password included: not for logs."""
+        """URL of the warehouse for runs (claims_loader), password included: not for logs."""
         if self.settings.database_url is not None:
             return self.settings.database_url.get_secret_value()
-        return local.ensure_postgres(self.settings.state_dir)
+        return self.embedded_url(Role.LOADER)
+
+    @property
+    def owner_database_url(self) -> str:
+        """URL of the warehouse for what runs may not: migrations, backups, drills, erasure. Not for logs."""
+        if self.settings.database_url is None:
+            return local.ensure_postgres(self.settings.state_dir)
+        return (self.settings.owner_database_url or self.settings.database_url).get_secret_value()
+
+    @property
+    def bi_database_url(self) -> str:
+        """URL of the warehouse for the dashboard (bi_reader). Not for logs.
+
+        Raises:
+            SettingsError: none is set although the database is a real one.
+        """
+        if self.settings.bi_database_url is not None:
+            return self.settings.bi_database_url.get_secret_value()
+        if self.embedded_database:
+            return self.embedded_url(Role.BI_READER)
+        raise SettingsError(
+            "CLAIMS_BI_DATABASE_URL must be set when CLAIMS_DATABASE_URL is: the dashboard reads as bi_reader, "
+            "never as who loads (docs/access.md)"
+        )
+
+    def embedded_url(self, role: Role) -> str:
+        """URL of the embedded warehouse for one of its roles; sets up the roles, and what they may do, on first use."""
+        superuser = local.ensure_postgres(self.settings.state_dir)
+        if self._set_up != superuser:
+            folder = self.settings.state_dir
+            self._passwords = {
+                one: local.kept_secret(folder, one.value, lambda: secrets.token_urlsafe(24)) for one in LOGINS
+            }
+            self._set_up_embedded(superuser)
+            self._set_up = superuser
+        return login_url(superuser, role, self._passwords[role])
+
+    def _set_up_embedded(self, superuser: str) -> None:
+        from claims_pipeline.warehouse.migrate import is_migrated, migrate  # with pandera: half a second
+
+        with connect(superuser) as connection:
+            if not is_migrated(connection):
+                from claims_pipeline.feeds import all_feeds
+
+                migrate(connection, all_feeds())
+            ensure_passwords(connection, self._passwords)
 
     def database(self) -> AbstractContextManager[psycopg.Connection]:
-        """A connection to the warehouse.
+        """A connection to the warehouse for runs: claims_loader, or a member.
 
         Raises:
             Transient: it cannot be reached.
         """
         return connect(self.database_url)
+
+    def owner_database(self) -> AbstractContextManager[psycopg.Connection]:
+        """A connection to the warehouse for what runs may not; see `owner_database_url`.
+
+        Raises:
+            Transient: it cannot be reached.
+        """
+        return connect(self.owner_database_url)
 
     @property
     def s3_access(self) -> S3Access:
@@ -144,16 +204,17 @@ class Services:
 
     @cached_property
     def keys(self) -> Keys:
-        """The keys of tokens and quarantine.
+        """The keys of tokens and quarantine, read once: from the settings, or from where these say that they are.
 
         Raises:
-            SettingsError: none are set although the database is a real one, or they are malformed.
+            SettingsError: none are set although the database is a real one, they are malformed, or cannot be read.
+            Transient: where they are kept cannot be reached now.
         """
         s = self.settings
         if s.token_keys is not None and s.quarantine_keys is not None:
             return Keys(
-                token=KeyRing.parse(s.token_keys.get_secret_value()),
-                quarantine=KeyRing.parse(s.quarantine_keys.get_secret_value()),
+                token=self._ring("CLAIMS_TOKEN_KEYS", s.token_keys.get_secret_value()),
+                quarantine=self._ring("CLAIMS_QUARANTINE_KEYS", s.quarantine_keys.get_secret_value()),
             )
         if not self.embedded_database:
             raise SettingsError(
@@ -161,6 +222,22 @@ class Services:
                 "made with a key that is lost cannot be joined again. `claims-pipeline keys` prints new ones."
             )
         return Keys(token=self._embedded_ring("token"), quarantine=self._embedded_ring("quarantine"))
+
+    def signing_with(self, version: str) -> Services:
+        """These parts, with an older key of the token ring as the one that makes tokens.
+
+        Raises:
+            SettingsError: the ring lacks the version.
+        """
+        other = copy.copy(self)
+        ring = self.keys.token
+        rest = tuple(pair for pair in ring.keys if pair[0] != version)
+        token = KeyRing((*rest, (version, ring.key(version))))
+        other.__dict__["keys"] = Keys(token=token, quarantine=self.keys.quarantine)
+        return other
+
+    def _ring(self, setting: str, value: str) -> KeyRing:
+        return KeyRing.parse(read_secret(value, setting=setting, region=self.settings.s3_region))
 
     def _embedded_ring(self, name: str) -> KeyRing:
         return KeyRing.parse(local.kept_secret(self.settings.state_dir, name, make_key_ring))

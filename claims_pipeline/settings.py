@@ -24,7 +24,19 @@ class Settings(BaseSettings):
         PROJECT_ROOT / ".local", description="Folder of the embedded Postgres, S3, keys and of Dagster's storage."
     )
     database_url: SecretStr | None = Field(
-        None, description="postgresql:// URL of the warehouse. Unset: an embedded Postgres in the state folder."
+        None,
+        description="postgresql:// URL of the warehouse, as claims_loader: what runs use. Unset: an embedded Postgres "
+        "in the state folder.",
+    )
+    owner_database_url: SecretStr | None = Field(
+        None,
+        description="The same warehouse for `migrate`, backups, drills and erasure: a user who is claims_owner or may "
+        "become it. Unset: CLAIMS_DATABASE_URL.",
+    )
+    bi_database_url: SecretStr | None = Field(
+        None,
+        description="The same warehouse for the dashboard: bi_reader, or a member. Required for it with a real "
+        "database.",
     )
     s3_endpoint_url: str | None = Field(
         None, description="URL of an S3 endpoint, or 'aws' for AWS itself. Unset: an embedded S3 in the state folder."
@@ -51,7 +63,8 @@ class Settings(BaseSettings):
     )
     token_keys: SecretStr | None = Field(
         None,
-        description="Keys of the tokens, 'v1:<base64 of 32 bytes>,v2:...'; the last is used for new tokens. "
+        description="Keys of the tokens, 'v1:<base64 of 32 bytes>,v2:...'; the last is used for new tokens. Or where "
+        "they are: 'file:<path>', 'aws-secretsmanager:<name or ARN>', 'aws-kms:<base64 ciphertext>' (docs/keys.md). "
         "Unset with embedded parts: made once in the state folder. Required with a real database.",
     )
     quarantine_keys: SecretStr | None = Field(

@@ -23,12 +23,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from claims_pipeline import erasure
 from claims_pipeline.errors import safe_text, whereabouts
 from claims_pipeline.feeds import Feed, all_feeds
+from claims_pipeline.flow import Flow
 from claims_pipeline.landing import layout, s3, s3_deletion
 from claims_pipeline.landing.s3 import ListedObject
 from claims_pipeline.services import Services
-from claims_pipeline.vocabulary import DumpStatus
+from claims_pipeline.vocabulary import DumpStatus, DumpVerdict
 from claims_pipeline.warehouse import upkeep as sql
 from claims_pipeline.warehouse.ledger import Dump
 from claims_pipeline.warehouse.upkeep import Known, Layer
@@ -50,6 +52,8 @@ class Kind(StrEnum):
     TEMP_FOLDERS = "temp_folders"
     SCRATCH_DATABASES = "scratch_databases"
     MESSAGES = "messages"
+    QUARANTINE = "quarantine"
+    ERASED = "erased_persons"
     DAGSTER_RUNS = "dagster_runs"
     COMPUTE_LOGS = "compute_logs"
 
@@ -199,6 +203,8 @@ def chores_of(
         Chore(Kind.RAW_BYTES, "raw dumps past their feed's retention", parts.raw_bytes),
         Chore(Kind.RAW_LEFTOVERS, "copies in the raw archive that no dump needs", parts.raw_leftovers),
         Chore(Kind.FRAME_LEFTOVERS, "validated frames that no dump names", parts.frame_leftovers),
+        Chore(Kind.QUARANTINE, "what quarantined rows say, past their feed's retention", parts.quarantine),
+        Chore(Kind.ERASED, "rows of erased persons that are there again", parts.erased),
         Chore(Kind.UPLOADS, "uploads to the archive that never ended", parts.uploads),
         Chore(Kind.TEMP_FOLDERS, "temporary folders of dead processes here", parts.temp_folders),
         Chore(Kind.SCRATCH_DATABASES, "scratch databases of dead drills", parts.scratch_databases),
@@ -296,6 +302,40 @@ class _Parts:
             )
         s3_deletion.delete_objects(self.services.s3, bucket=self.bucket, keys=keys)
 
+    def quarantine(self, apply: bool, tally: Tally) -> None:
+        """Empty old sealed rows, and delete the files of rejects that are as old. Places, columns and rules stay."""
+        until = {
+            feed.name: self.now - dt.timedelta(days=feed.retention.quarantine)
+            for feed in self.feeds
+            if feed.retention.quarantine is not None
+        }
+        for feed, before in until.items():
+            with self.services.database() as connection:
+                count, oldest = sql.old_sealed(connection, feed, set_apart_before=before, empty=apply)
+            tally.add(at=oldest, items=count)
+
+        def is_old(item: ListedObject, dump: Dump, known: Known) -> bool:
+            del known
+            before = until.get(dump.feed)
+            return (
+                item.key.endswith("/rejects.parquet")
+                and before is not None
+                and dump.verdict is not DumpVerdict.HELD
+                and dump.settled_at is not None
+                and dump.settled_at < before
+            )
+
+        if until:
+            self._leftovers("validated/", is_old, apply, tally)
+
+    def erased(self, apply: bool, tally: Tally) -> None:
+        """Finish erasures that broke off, and apply the register to rows that came in another way."""
+        flow = Flow(self.services, run_id="prune")
+        tally.bytes = None
+        tally.items += len(erasure.finish(self.services, apply=apply))
+        for done in erasure.erase_again(flow, by="prune", dry_run=not apply):
+            tally.items += sum(done.rows.values())
+
     # ------------------------------------------------------------------------------------------ leftovers in S3
 
     def raw_leftovers(self, apply: bool, tally: Tally) -> None:
@@ -381,7 +421,7 @@ class _Parts:
 
     def scratch_databases(self, apply: bool, tally: Tally) -> None:
         """Databases that a prune has found a day ago and nobody is connected to: drills drop theirs when they end."""
-        with self.services.database() as connection:
+        with self.services.owner_database() as connection:
             databases = sql.scratch_databases(connection, kind=Kind.SCRATCH_DATABASES.value)
             tally.detail["found"] = [database.name for database in databases]
             for database in databases:

@@ -55,6 +55,24 @@ class CheckName(StrEnum):
     FRESH = "fresh"
     RESTORE_EQUALS_BACKUP = "restore_equals_backup"
     REBUILD_EQUALS_TABLE = "rebuild_equals_table"
+    SMALL_GROUPS_MERGED = "small_groups_merged"
+    AUDIT_UNBROKEN = "audit_unbroken"
+
+
+class Role(StrEnum):
+    """The roles of a warehouse; each belongs to the whole server.
+
+    Attributes:
+        OWNER: migrates, and owns everything. Backups, drills and erasure work as it.
+        LOADER: what runs use: rows, and no more.
+        ANALYST: reads rows of persons in views without direct identifiers (class 3) and special data (class 4).
+        BI_READER: reads counts in `bi`.
+    """
+
+    OWNER = "claims_owner"
+    LOADER = "claims_loader"
+    ANALYST = "claims_analyst"
+    BI_READER = "bi_reader"
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ pytest_plugins = [
     "claims_pipeline_tests.fix_services",
     "claims_pipeline_tests.fix_warehouse",
     "claims_pipeline_tests.fix_pipeline",
+    "claims_pipeline_tests.fix_bi",
 ]
 
 # No test may fail for the time that it took. CI draws the same examples each time; everybody else draws new ones.

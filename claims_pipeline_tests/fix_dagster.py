@@ -39,11 +39,12 @@ from claims_pipeline.orchestration.keys import feed_keys
 from claims_pipeline.orchestration.resources import InboxS3, PipelineResource
 from claims_pipeline.orchestration.sensors import look
 from claims_pipeline.settings import PROJECT_ROOT, Settings, get_settings
-from claims_pipeline.vocabulary import DumpStatus
+from claims_pipeline.vocabulary import DumpStatus, Role
 from claims_pipeline.warehouse import ledger, reports
 from claims_pipeline.warehouse.connection import connect
 from claims_pipeline.warehouse.ledger import Dump
 from claims_pipeline.warehouse.migrate import migrate
+from claims_pipeline_tests.fix_services import as_role
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -279,7 +280,8 @@ def pointed(
     archive = f"a-{secrets.token_hex(8)}"
     ensure_bucket(s3, archive)
     configure(
-        database_url=warehouse_url,
+        database_url=as_role(warehouse_url, Role.LOADER),
+        owner_database_url=warehouse_url,
         s3_endpoint_url=services.s3.url,
         s3_region=services.s3.region,
         s3_access_key_id=services.s3.access_key_id,

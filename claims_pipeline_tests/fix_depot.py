@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -127,18 +128,25 @@ class Depot:
         return note_of(self.pipeline.flow, dump)
 
 
-@pytest.fixture
-def depot_feeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The depot's contracts, installed as a package that the project does not know."""
-    (tmp_path / "depot_feeds.py").write_text(textwrap.dedent(CONTRACTS))
-    info = tmp_path / "depot_feeds-1.0.dist-info"
+@contextmanager
+def installed_feeds(name: str, contracts: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Contracts of a sender, installed in a folder as a package that the project does not know."""
+    (folder / f"{name}_feeds.py").write_text(textwrap.dedent(contracts))
+    info = folder / f"{name}_feeds-1.0.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: depot-feeds\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[claims_pipeline.feeds]\ndepot = depot_feeds\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}-feeds\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[claims_pipeline.feeds]\n{name} = {name}_feeds\n")
+    monkeypatch.syspath_prepend(str(folder))
     all_feeds.cache_clear()
     yield
     all_feeds.cache_clear()
+
+
+@pytest.fixture
+def depot_feeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The depot's contracts, as those of a package."""
+    with installed_feeds("depot", CONTRACTS, tmp_path, monkeypatch):
+        yield
 
 
 @pytest.fixture

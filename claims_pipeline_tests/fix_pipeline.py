@@ -29,9 +29,11 @@ from claims_pipeline.local.fake_sender import Dialect, Manifest, Plan, generate
 from claims_pipeline.local.process import wait_until
 from claims_pipeline.services import Services
 from claims_pipeline.settings import Settings
+from claims_pipeline.vocabulary import Role
 from claims_pipeline.warehouse.ddl import table_of
 from claims_pipeline.warehouse.ledger import Dump
 from claims_pipeline.warehouse.migrate import migrate
+from claims_pipeline_tests.fix_services import as_role
 from claims_pipeline_tests.fix_warehouse import new_database
 
 if TYPE_CHECKING:
@@ -138,7 +140,8 @@ def pipeline_of(
         name = url.rpartition("/")[2].replace("_", "-")
         settings = Settings(
             state_dir=folder,
-            database_url=SecretStr(url),
+            database_url=SecretStr(as_role(url, Role.LOADER)),
+            owner_database_url=SecretStr(url),
             s3_endpoint_url=services.s3.url,
             inbox_bucket=f"{name}-inbox",
             archive_bucket=f"{name}-archive",
@@ -148,7 +151,7 @@ def pipeline_of(
         pipeline = Pipeline(Services(settings, lambda: s3), s3)
         for bucket in (settings.inbox_bucket, settings.archive_bucket):
             landing.ensure_bucket(s3, bucket)
-        with pipeline.services.database() as connection:
+        with pipeline.services.owner_database() as connection:
             migrate(connection, all_feeds() if feeds is None else feeds)
         yield pipeline
 

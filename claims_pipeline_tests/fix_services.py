@@ -19,8 +19,12 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from claims_pipeline.local import LocalServices, ensure_bucket, ensure_up, reset, s3_client
+from claims_pipeline.vocabulary import Role
+from claims_pipeline.warehouse import roles
+from claims_pipeline.warehouse.connection import connect
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -36,7 +40,21 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> LocalServices:
         folder, session_pid = folder.parent, os.getppid()
     state_dir = folder / "services"
     _watch(state_dir, session_pid)
-    return ensure_up(state_dir, durable=False)
+    found = ensure_up(state_dir, durable=False)
+    open_roles(found.database_url)
+    return found
+
+
+def open_roles(superuser_url: str) -> None:
+    """Let the warehouse's roles of a server log in with the superuser's password: see `as_role`."""
+    with connect(superuser_url) as connection:
+        roles.ensure_roles(connection)
+        roles.ensure_passwords(connection, dict.fromkeys(Role, connection.info.password))
+
+
+def as_role(superuser_url: str, role: Role) -> str:
+    """URL of the same database for a role: what runs, and readers, connect with."""
+    return roles.login_url(superuser_url, role, str(conninfo_to_dict(superuser_url)["password"]))
 
 
 @pytest.fixture

@@ -34,6 +34,7 @@ from claims_pipeline.frames import KeyRing, make_key_ring, seal, unseal
 from claims_pipeline.frames.batch import ROW_HASH, ROW_NUMBER, rows_schema
 from claims_pipeline.frames.rowhash import row_hashes
 from claims_pipeline.local import LocalServices
+from claims_pipeline.vocabulary import Role
 from claims_pipeline.warehouse import ledger
 from claims_pipeline.warehouse.apart import Seal
 from claims_pipeline.warehouse.connection import connect
@@ -42,6 +43,7 @@ from claims_pipeline.warehouse.ledger import Arrival, Dump
 from claims_pipeline.warehouse.load import Loaded, Undone, load_dump, undo_dump
 from claims_pipeline.warehouse.migrate import migrate
 from claims_pipeline.warehouse.staging import Numbers
+from claims_pipeline_tests.fix_services import as_role
 
 Row = tuple[Any, ...]
 """Values of the stored columns, in the contract's order."""
@@ -159,7 +161,7 @@ class InMemory:
 
 @dataclass
 class Lab:
-    """The laboratory's database, and one connection to it."""
+    """The laboratory's database, and one connection to it: of claims_loader, but where tests migrate."""
 
     url: str = field(repr=False)
     connection: psycopg.Connection = field(repr=False)
@@ -333,9 +335,17 @@ def migrated(url: str) -> Iterator[Lab]:
         yield Lab(url, connection)
 
 
+@contextmanager
+def loading(url: str, *, first_number: int = 1) -> Iterator[Lab]:
+    """A migrated laboratory, as what loads into it: claims_loader."""
+    url = as_role(url, Role.LOADER)
+    with connect(url) as connection:
+        yield Lab(url, connection, _numbers=itertools.count(first_number))
+
+
 @pytest.fixture(scope="session")
 def lab_url(services: LocalServices) -> Iterator[str]:
-    """URL of the laboratory's database: one for all tests, since making one takes longer than most tests."""
+    """URL of the laboratory's database, user a superuser: one for all tests, since making one takes long."""
     with new_database(services) as url, migrated(url):
         yield url
 
@@ -344,16 +354,16 @@ def lab_url(services: LocalServices) -> Iterator[str]:
 def lab(lab_url: str) -> Iterator[Lab]:
     """The laboratory, with all tables empty."""
     with connect(lab_url) as connection:
-        lab = Lab(lab_url, connection)
-        lab.empty()
+        Lab(lab_url, connection).empty()
         with connection.transaction():
             connection.execute("set local session_replication_role = replica")  # the audit refuses to forget
             connection.execute("truncate ops.dump, ops.load, ops.quarantine, ops.message cascade")
+    with loading(lab_url) as lab:
         yield lab
 
 
 @pytest.fixture(scope="module")
 def shared_lab(lab_url: str) -> Iterator[Lab]:
     """The laboratory for property tests, which empty its feeds between examples."""
-    with connect(lab_url) as connection:
-        yield Lab(lab_url, connection, _numbers=itertools.count(1_000_000))
+    with loading(lab_url, first_number=1_000_000) as lab:
+        yield lab

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from claims_pipeline import settings
 from claims_pipeline.alerts import metrics_table
+from claims_pipeline.dictionary import dictionary as dictionary_of
+from claims_pipeline.dictionary import pages as dictionary_pages
+from claims_pipeline.feeds import all_feeds, all_reports
 from claims_pipeline.settings import PROJECT_ROOT
 
 _METRICS = """# Metrics
@@ -16,7 +19,12 @@ sent as events too. Written by `make docs` from `claims_pipeline.alerts.METRICS`
 
 def pages() -> dict[str, str]:
     """Text of every generated page, by its path from the root."""
-    return {".env.example": settings.example(), "docs/metrics.md": _METRICS + metrics_table()}
+    dictionary = dictionary_pages(dictionary_of(all_feeds(), all_reports()))
+    return {
+        ".env.example": settings.example(),
+        "docs/metrics.md": _METRICS + metrics_table(),
+        **{f"docs/dictionary/{name}": text for name, text in dictionary.items()},
+    }
 
 
 if __name__ == "__main__":

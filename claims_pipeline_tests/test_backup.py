@@ -307,8 +307,8 @@ def test_without_rights_to_make_a_database_the_drill_says_so(
     backups.take()
     role = f"r_{warehouse_url.rpartition('_')[2]}"
     with psycopg.connect(warehouse_url, autocommit=True) as connection:
-        connection.execute(f"create role {role} login password 'x' in role pg_read_all_data".encode())
-        connection.execute(f"grant insert on ops.backup to {role}".encode())
+        roles = "pg_read_all_data, claims_loader"
+        connection.execute(f"create role {role} login password 'x' in role {roles}".encode())
     try:
         url = SecretStr(make_conninfo(warehouse_url, user=role, password="x"))
         services = Services(settings.model_copy(update={"database_url": url}), lambda: s3)

@@ -96,5 +96,5 @@ def test_a_decision_needs(pipeline: Pipeline, held: Dump, by: str, reason: str) 
 
 def test_decisions_cannot_be_changed(pipeline: Pipeline, held: Dump) -> None:
     decisions.decide(pipeline.services, held, "approve", by="ada", reason="known defect")
-    with pipeline.services.database() as connection, pytest.raises(errors.RaiseException, match="append-only"):
+    with pipeline.services.owner_database() as connection, pytest.raises(errors.RaiseException, match="append-only"):
         connection.execute("delete from ops.decision")

@@ -417,7 +417,7 @@ def test_an_archive_that_was_tampered_with_is_not_loaded(pipeline: Pipeline) -> 
 
 
 def test_a_contract_that_the_database_forgot_is_loaded_from_the_code(pipeline: Pipeline) -> None:
-    with pipeline.services.database() as connection:
+    with pipeline.services.owner_database() as connection:
         connection.execute("delete from ops.contract")
         pipeline.flow.prepare()
         found = connection.execute("select fingerprint from ops.contract").fetchall()
@@ -425,7 +425,7 @@ def test_a_contract_that_the_database_forgot_is_loaded_from_the_code(pipeline: P
 
 
 def test_a_database_that_was_not_migrated_is_refused(pipeline: Pipeline) -> None:
-    with pipeline.services.database() as connection:
+    with pipeline.services.owner_database() as connection:
         connection.execute("delete from ops.contract")
         connection.execute("alter table va_form526.form526_uploads drop column file_extension cascade")
     with pytest.raises(ClaimsPipelineError, match="claims-pipeline migrate"):

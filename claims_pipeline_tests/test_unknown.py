@@ -62,7 +62,7 @@ def test_it_is_kept_and_loaded_from_where_it_was_kept(pipeline: Pipeline, contra
 
     services.s3.delete_object(Bucket=pipeline.flow.inbox, Key=KEY)
     all_feeds.cache_clear()
-    with services.database() as connection:
+    with services.owner_database() as connection:
         migrate(connection, feeds_of(SENDER.name))
     assert any(feed.dataset == "form526_hearings" for feed in feeds_of(SENDER.name))
     (dump,) = catch_up(Flow(services, run_id="after"), SENDER)

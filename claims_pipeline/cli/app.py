@@ -1,4 +1,4 @@
-"""The command tree and the commands about dumps: catch-up, status, explain, approve, reject, retry, migrate, keys."""
+"""The command tree and the commands about dumps: catch-up, status, explain, approve, reject, retry, migrate."""
 
 from __future__ import annotations
 
@@ -10,7 +10,22 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from claims_pipeline.cli import backup, develop, feeds, local, prune, quarantine, rebuild, undo
+from claims_pipeline.cli import (
+    audit,
+    backup,
+    dashboard,
+    develop,
+    erase,
+    feeds,
+    keys,
+    local,
+    prune,
+    quarantine,
+    rebuild,
+    reports,
+    roles,
+    undo,
+)
 from claims_pipeline.cli.output import (
     EXIT_ATTENTION,
     EXIT_ERROR,
@@ -38,9 +53,15 @@ app = typer.Typer(
 )
 app.add_typer(local.app, name="local")
 app.add_typer(feeds.app, name="feeds")
+app.add_typer(audit.app, name="audit")
 app.add_typer(backup.app, name="backup")
+app.add_typer(keys.app, name="keys")
 app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(reports.app, name="reports")
+app.add_typer(roles.app, name="roles")
+dashboard.add_to(app)
 develop.add_to(app)
+erase.add_to(app)
 prune.add_to(app)
 rebuild.add_to(app)
 undo.add_to(app)
@@ -69,7 +90,7 @@ def catch_up(sender: SenderName = None, as_json: AsJson = False) -> None:
         from claims_pipeline.warehouse import ledger
 
         services, begun = _services(), time.monotonic()
-        reports, unfinished, waiting = [], [], []
+        reports, unfinished, waiting, stale = [], [], [], ""
         with Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -90,6 +111,8 @@ def catch_up(sender: SenderName = None, as_json: AsJson = False) -> None:
                     each=lambda dump: progress.reset(task, description=dump.key.rpartition("/")[2], total=None),
                 )
                 unfinished += [dump for dump in done if dump.is_open]
+                progress.reset(task, description=f"reports of {one.name}", total=None)
+                stale = _refresh_reports(services, one, run_id) or stale
                 with services.database() as connection:
                     report = run_report(
                         connection,
@@ -109,9 +132,11 @@ def catch_up(sender: SenderName = None, as_json: AsJson = False) -> None:
             _print_waiting(waiting)
         for dump in unfinished:
             err.print(f"[red]Not finished:[/] {dump.key}: {dump.reason}", highlight=False)
+        if stale:
+            err.print(f"[red]Reports are as they were:[/] {stale}", highlight=False)
         if unfinished:
             raise typer.Exit(EXIT_ERROR)
-        if any(report.outcome != "success" for report in reports):
+        if stale or any(report.outcome != "success" for report in reports):
             raise typer.Exit(EXIT_ATTENTION)
 
 
@@ -248,24 +273,18 @@ def retry(file: File) -> None:
 
 @app.command()
 def migrate() -> None:
-    """Bring the database to this version: ops schema and the tables of all contracts. Run as the owner; idempotent."""
+    """Bring the database to this version: roles, ops schema, the tables of all contracts, rights. Idempotent.
+
+    Uses CLAIMS_OWNER_DATABASE_URL: claims_owner, or a user who may become it. The first time, one who may make roles.
+    """
     with errors_in_one_line():
         from claims_pipeline.feeds import all_feeds
         from claims_pipeline.warehouse.migrate import migrate as run_migrations
 
-        with _services().database() as connection:
+        with _services().owner_database() as connection:
             changes = run_migrations(connection, all_feeds())
         for change in changes or ["the database is up to date"]:
             out.print(change, highlight=False)
-
-
-@app.command()
-def keys() -> None:
-    """Print fresh keys for CLAIMS_TOKEN_KEYS and CLAIMS_QUARANTINE_KEYS. Keep them in a secret store: lost is lost."""
-    from claims_pipeline.frames import make_key_ring
-
-    for name in ("CLAIMS_TOKEN_KEYS", "CLAIMS_QUARANTINE_KEYS"):
-        typer.echo(f"{name}={make_key_ring()}")
 
 
 def _services() -> Services:
@@ -326,6 +345,21 @@ def _numbers(dump: DumpReport, names: Sequence[str]) -> list[int]:
 def _print_waiting(dumps: Sequence[Dump]) -> None:
     for dump in dumps:
         out.print(f"  [yellow]not read yet[/] {dump.key}: {dump.reason}", highlight=False)
+
+
+def _refresh_reports(services: Services, sender: Sender, run_id: str) -> str:
+    """Make a sender's reports; why that failed, which is told, and does not undo the loads; empty when all is well."""
+    from claims_pipeline import bi
+    from claims_pipeline.alerting import make_alerts
+    from claims_pipeline.errors import safe_text, whereabouts
+
+    try:
+        bi.refresh(services, [sender])
+    except Exception as error:  # the loads stand, and their own report is to be printed
+        text = f"{safe_text(error)} at {whereabouts(error)}"
+        make_alerts(services.settings).upkeep_failed(task="reports", error=text, run_id=run_id, run_url=None)
+        return text
+    return ""
 
 
 def _print_reports(reports: Sequence[RunReport]) -> None:

@@ -69,7 +69,7 @@ def restore(
     ],
     jobs: Jobs = None,
     no_privileges: Annotated[
-        bool, typer.Option("--no-privileges", help="Leave grants out: for a server that lacks the roles.")
+        bool, typer.Option("--no-privileges", help="Leave grants out; `migrate` gives them.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import dagster as dg
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from claims_pipeline import bi
 from claims_pipeline.cli.dev import dagster_environment
 from claims_pipeline.cli.output import err, out, table
 from claims_pipeline.definitions import build_definitions
@@ -41,9 +42,8 @@ from claims_pipeline.settings import get_settings
 from claims_pipeline.warehouse import reports
 
 _QUESTION = """
-select s.submit_endpoint as endpoint, count(*) as submissions, count(s.submitted_claim_id) as with_claim,
-       sum(s.disability_count) as contentions, count(distinct s.person_key) as people
-from va_form526.form526_submissions s group by 1 order by 2 desc
+select outcome, endpoint, sum(submissions) as submissions
+from bi.submissions_per_day group by 1, 2 order by 3 desc
 """
 
 
@@ -127,10 +127,16 @@ def run_demo(*, first: dt.date, days: int, rows: int) -> None:
             failed += not result.success
             out.print(f"   run {result.run_id}: {'succeeded' if result.success else '[red]failed[/]'}", highlight=False)
 
-    _step(5, "What is in the tables, and what was found of what was planted")
+    _step(5, "Reports are made: counts for BI tools, in which small groups are merged")
+    made = bi.refresh(services, [SENDER])
+    rows = sum(one.parts for one in made)
+    out.print(f"   {len(made)} views, {rows} rows, none of fewer than {SENDER.smallest_cell} persons")
+
+    _step(6, "What is in the tables, and what was found of what was planted")
     complete = _show(services, manifest)
     out.print(f"\nDone in {time.monotonic() - begun:.0f} s. Go on with:", highlight=False)
     out.print("  make dev                      the same in the Dagster UI, with sensor and schedules running")
+    out.print("  make dashboard                reports and operation on a screen")
     out.print("  claims-pipeline status        how far every feed is")
     out.print("  claims-pipeline explain 1     what became of one dump")
     out.print("  claims-pipeline local up      how to reach the database with psql or a BI tool")

@@ -30,6 +30,61 @@ def list_feeds(as_json: AsJson = False) -> None:
 
 
 @app.command()
+def lint(as_json: AsJson = False) -> None:
+    """The gate for personal data: does every contract say what becomes of it? `make lint` asks.
+
+    Found are columns that look personal, by name or because nothing bounds their text, and have no treatment; kept
+    columns that identify by themselves; kept free text of a special class; reductions that reduce nothing; datasets
+    with data of persons that do not say of whom; tokens that differ for the same person; and columns in BI views and
+    reports that must not be. Senders of other packages (entry points) are asked too. Exit code 1: something was found.
+    """
+    with errors_in_one_line():
+        from claims_pipeline.feeds import all_feeds, all_reports
+        from claims_pipeline.feeds.lint import lint as look
+
+        feeds = all_feeds()
+        found = look(feeds, all_reports())
+        if as_json:
+            print_json(found)
+        elif found:
+            rows = [(f.place, f.text, f.remedy, f.rule) for f in found]
+            out.print(table("personal data", ["where", "what", "what to do", "rule"], rows))
+        else:
+            columns = sum(len(feed.columns) for feed in feeds)
+            out.print(f"{len(feeds)} contracts, {columns:,} columns: every personal one has a treatment")
+        if found:
+            raise typer.Exit(EXIT_ATTENTION)
+
+
+@app.command()
+def dictionary(
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write one HTML file, which needs nothing else.", dir_okay=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The data dictionary of all senders: meaning, treatment, source and readers of every column.
+
+    For people without this repository: `--html dictionary.html` writes a page that can be searched and printed. Without
+    options it is printed as Markdown, as `make docs` writes it to docs/dictionary.
+    """
+    with errors_in_one_line():
+        from claims_pipeline.dictionary import dictionary as of
+        from claims_pipeline.dictionary import page, pages
+        from claims_pipeline.feeds import all_feeds, all_reports
+
+        made = of(all_feeds(), all_reports())
+        if html:
+            html.write_text(page(made), encoding="utf-8")
+            datasets = sum(len(sender.datasets) for sender in made.senders)
+            err.print(f"{html}: {datasets} datasets of {len(made.senders)} senders", highlight=False)
+        if as_json:
+            print_json(made)
+        elif not html:
+            typer.echo("\n".join(pages(made).values()), nl=False)
+
+
+@app.command()
 def diff(
     file: Annotated[str, typer.Argument(help="File name, whole key, or dump number.", show_default=False)],
     as_json: AsJson = False,

@@ -19,10 +19,15 @@ def up() -> None:
     """Start both, if they do not run, and print how to reach them."""
     with errors_in_one_line():
         from claims_pipeline import local
+        from claims_pipeline.services import Services
         from claims_pipeline.settings import get_settings
+        from claims_pipeline.vocabulary import Role
 
         services = local.ensure_up(get_settings().state_dir)
         out.print(f"Postgres  {services.database_url}", highlight=False, soft_wrap=True)
+        for what, role in (("analysts", Role.ANALYST), ("BI tools", Role.BI_READER)):
+            url = Services(get_settings()).embedded_url(role)
+            out.print(f"{what:>8}  {url}", highlight=False, soft_wrap=True)
         s3 = services.s3
         out.print(f"S3        {s3.url}  (region {s3.region})", highlight=False)
         out.print(

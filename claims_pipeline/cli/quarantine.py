@@ -216,6 +216,8 @@ def _opened(services: Services, row: SealedRow) -> dict[str, object]:
     from claims_pipeline.errors import ClaimsPipelineError
     from claims_pipeline.frames import unseal
 
+    if not row.sealed:
+        raise ClaimsPipelineError(f"retention took what row {row.row_number} said; `replay` reads its raw dump")
     ring = services.keys.quarantine
     if row.key_version not in ring.versions:
         raise ClaimsPipelineError(

@@ -26,6 +26,7 @@ from claims_pipeline.feeds.contract import (
     Reduce,
     Reduction,
     Text,
+    Treatment,
     column,
 )
 
@@ -97,15 +98,30 @@ def reference(description: str, *, always: bool = False) -> Declared:
     return column(description, pii=Pii.PSEUDONYMOUS, ge=1, raise_warning=True)
 
 
-def mark(description: str, *, required: bool = False, pii: Pii = Pii.NONE) -> Declared:
+def mark(
+    description: str, *, required: bool = False, pii: Pii = Pii.NONE, treatment: Treatment | None = None
+) -> Declared:
     """Yes or no; `required` where a dump without the column would hide something (deletions, confidential rows)."""
-    return column(description, pii=pii, treatment=Keep(), required=required)
+    return column(description, pii=pii, treatment=treatment or _kept(pii), required=required)
 
 
-def word(description: str, *, pii: Pii = Pii.NONE, longest: int = 100, aliases: Sequence[str] = ()) -> Declared:
+def word(
+    description: str,
+    *,
+    pii: Pii = Pii.NONE,
+    treatment: Treatment | None = None,
+    longest: int = 100,
+    aliases: Sequence[str] = (),
+) -> Declared:
     """A word chosen from a list that is not known; longer than `longest` characters it looks like free text."""
-    limit = {"max_value": longest}
-    return column(description, pii=pii, treatment=Keep(), str_length=limit, raise_warning=True, aliases=aliases)
+    return column(
+        description,
+        pii=pii,
+        treatment=treatment or _kept(pii),
+        str_length={"max_value": longest},
+        raise_warning=True,
+        aliases=aliases,
+    )
 
 
 def coded(description: str, pattern: str, *, pii: Pii = Pii.NONE, aliases: Sequence[str] = ()) -> Declared:
@@ -113,7 +129,7 @@ def coded(description: str, pattern: str, *, pii: Pii = Pii.NONE, aliases: Seque
     return column(
         description,
         pii=pii,
-        treatment=Keep(),
+        treatment=_kept(pii),
         str_matches=pattern,
         raise_warning=True,
         invalid="null",
@@ -151,6 +167,11 @@ def version() -> Declared:
 def figure(description: str) -> Declared:
     """An amount or number; what cannot be read is NULL, and the row stays."""
     return column(description, invalid="null")
+
+
+def _kept(pii: Pii) -> Keep | None:
+    """Kept; not said for columns that are not personal, so that `feeds lint` looks at their names."""
+    return Keep() if pii else None
 
 
 def minutes(description: str) -> Declared:

@@ -24,7 +24,7 @@ from claims_pipeline.feeds._indici_columns import (
     version,
     word,
 )
-from claims_pipeline.feeds.contract import BigInt, Boolean, Date, Integer, Money, Pii, Text, Timestamp, column
+from claims_pipeline.feeds.contract import BigInt, Boolean, Date, Integer, Keep, Money, Pii, Text, Timestamp, column
 
 
 @dropping({Pii.DIRECT: "income_provider provider", Pii.SPECIAL: "description claim_notes notes"})
@@ -43,7 +43,7 @@ class Invoices(Changing):
     invoice_payment_no: Text = word("Number of the invoice or payment", pii=Pii.PSEUDONYMOUS, longest=32)
     domicile_code: Text = coded("Domicile (area of the patient's home)", DOMICILE, pii=Pii.QUASI)
     practice_location_id: BigInt = reference("Location of the practice")
-    location_name: Text = word("Location's name")
+    location_name: Text = word("Location's name", treatment=Keep())
     is_active: Boolean = mark("Active; the only sign of a deletion", required=True)
     inserted_at: Timestamp = moment("Made at")
     updated_at: Timestamp = version()
@@ -79,14 +79,14 @@ class InvoiceDetails(Changing):
     is_billing_amount: Boolean = mark("Is billed")
     is_funded: Boolean = mark("Is funded")
     funder_id: BigInt = reference("Funder")
-    funder_name: Text = word("Funder's name")
+    funder_name: Text = word("Funder's name", treatment=Keep())
     contract_service_id: BigInt = reference("Service of the funder's contract")
-    contract_service_name: Text = word("Its name", longest=200)
+    contract_service_name: Text = word("Its name", treatment=Keep(), longest=200)
     submission_status: Text = word("State of the claim")
     master_service_code: Text = word("Service's general code")
-    master_service_name: Text = word("Service's general name", longest=200)
+    master_service_name: Text = word("Service's general name", treatment=Keep(), longest=200)
     service_code: Text = word("Service's code")
-    service_name: Text = word("Service's name", longest=200)
+    service_name: Text = word("Service's name", treatment=Keep(), longest=200)
     service_code_for_claim: Text = word("Service's code in the claim")
     fee_code: Text = word("Fee's code")
     code: Text = word("Line's code")

@@ -104,7 +104,7 @@ class Patients(Changing):
         flag=Flag("nhi_valid", is_valid_nhi, "Whether the NHI number is well formed and its check character right"),
     )  # fmt: skip
     is_nhi_validate: Boolean = mark("Indici says that the NHI number was validated; its check character may be wrong")
-    nhi_status: Text = word("State of the NHI number's validation")
+    nhi_status: Text = word("State of the NHI number's validation", treatment=Keep())
     gender: Text = word("Gender", pii=Pii.QUASI)
     dob: Date = column(
         "Date of birth", pii=Pii.DIRECT, treatment=Reduce(Reduction.BIRTH_YEAR, into="birth_year"),
@@ -196,8 +196,8 @@ class Providers(Changing):
 
     provider_id: BigInt = own_id("Provider")
     practice_id: Text = practice()
-    practice_name: Text = word("Practice's name")
-    user_role: Text = word("Role")
+    practice_name: Text = word("Practice's name", treatment=Keep())
+    user_role: Text = word("Role", treatment=Keep())
     is_doctor: Boolean = mark("A doctor")
     nzmc_no: Text = column("Medical Council number", pii=Pii.DIRECT, treatment=Token(), invalid="null")
     hpi_no: Text = column("Health Provider Index number", pii=Pii.DIRECT, treatment=Token(), invalid="null")
@@ -225,12 +225,12 @@ class PracticeInfo(FeedModel):
     """One row per practice, in the latest state; without the time of its last change."""
 
     practice_id: Text = practice()
-    practice_name: Text = word("Name")
+    practice_name: Text = word("Name", treatment=Keep())
     practice_category: Text = word("Category")
     practice_speciality: Text = word("Speciality")
     pho: Text = word("Primary health organisation")
     organization_type: Text = word("Kind of organisation")
-    org_short_name: Text = word("Short name")
+    org_short_name: Text = word("Short name", treatment=Keep())
     org_code: Text = word("Code of the organisation")
     legal_status: Text = word("Legal form")
     ownership_model: Text = word("Ownership")
@@ -248,8 +248,8 @@ class Medicines(FeedModel):
 
     medicine_id: BigInt = own_id("Medicine")
     practice_id: Text = practice()
-    medicine_name: Text = word("Name", longest=500)
-    medicine_short_name: Text = word("Short name", longest=500)
+    medicine_name: Text = word("Name", treatment=Keep(), longest=500)
+    medicine_short_name: Text = word("Short name", treatment=Keep(), longest=500)
     sctid: Text = coded("SNOMED CT number", SNOMED)
     medicine_type: Text = word("Kind", aliases=("type",))
     pharma_code: Text = word("Pharmacode")

@@ -142,6 +142,8 @@ class ColumnFacts:
     sentinels: tuple[str, ...]
     flag: Flag | None
     local_copy: bool
+    looked_at: bool
+    """Whether the contract says the treatment itself, rather than leaving it to the default (lint.py)."""
 
 
 FACTS = "claims_pipeline"
@@ -180,7 +182,8 @@ def column(
         description: meaning, for the dictionary and the table's comments.
         pii: class of personal data.
         treatment: what happens to the value before anything is written outside the raw archive. May be left out
-            for class NONE and PSEUDONYMOUS (kept); every other class must say.
+            for class NONE and PSEUDONYMOUS (kept); every other class must say. `Keep()` on a column of class NONE
+            says that somebody looked: it is not personal, whatever its name suggests (lint.py).
         key: part of the table's primary key; implies `required` and not nullable.
         required: the dump is refused when its header lacks the column.
         nullable: whether NULL is allowed in a row; default True, False for keys.
@@ -198,6 +201,7 @@ def column(
     Raises:
         ValueError: a personal column without a treatment.
     """
+    looked_at = treatment is not None
     if treatment is None:
         if pii > Pii.PSEUDONYMOUS:
             msg = f"column {description!r} holds personal data of class {pii.name} and says no treatment"
@@ -217,6 +221,7 @@ def column(
         sentinels=tuple(sentinels),
         flag=flag,
         local_copy=local_copy,
+        looked_at=looked_at,
     )
     return pa.Field(
         nullable=not key if nullable is None else nullable,

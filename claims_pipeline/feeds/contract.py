@@ -57,7 +57,7 @@ from claims_pipeline.feeds.columns import (
     treatment_text,
 )
 from claims_pipeline.feeds.formats import Csv, FixedWidth, Format, JsonLines, Parquet, TextFormat
-from claims_pipeline.feeds.policies import BiView, Budget, Document, ReplacedSet, Retention, Snapshot, Subject
+from claims_pipeline.feeds.policies import BiView, Budget, Document, ReplacedSet, Retention, Snapshot, Source, Subject
 from claims_pipeline.feeds.senders import Calendar, Sender
 from claims_pipeline.feeds.sidecars import Manifest, Sidecars, Trailer
 
@@ -94,6 +94,7 @@ __all__ = [
     "Sidecars",
     "SmallInt",
     "Snapshot",
+    "Source",
     "StoredColumn",
     "Subject",
     "Text",
@@ -126,6 +127,7 @@ class Feed:
         refuse: regular expressions of column names whose presence refuses the dump (it was not decrypted).
         document: a column of JSON documents that fills columns a dump lacks.
         subject: whose data a row is; None where it is nobody's (catalogues).
+        source: where its layout comes from; no part of the fingerprint.
         budget: how many rejects a load may have.
         format: how the dumps are written.
         sidecars: what lies beside them.
@@ -150,6 +152,7 @@ class Feed:
     refuse: tuple[str, ...] = ()
     document: Document | None = None
     subject: Subject | None = None
+    source: Source | None = None
     budget: Budget = field(default_factory=Budget)
     format: Format = field(default_factory=Csv)
     sidecars: Sidecars = field(default_factory=Sidecars)
@@ -169,6 +172,7 @@ class Feed:
         named |= set(self.hidden_from_bi) | ({self.soft_delete} if self.soft_delete else set())
         named |= set(self.unique) | ({self.replaced_set.by} if self.replaced_set else set())
         named |= {self.document.column, *self.document.holds} if self.document else set()
+        named |= set(self.source.published) if self.source else set()
         if missing := named - names:
             raise ValueError(f"{self.name}: columns named in the feed but not in the model: {sorted(missing)}")
         if any(c.nullable or not c.facts.required for c in self.columns if c.name == self.version):
@@ -227,6 +231,11 @@ class Feed:
     def key(self) -> tuple[str, ...]:
         """Stored names of the primary key."""
         return tuple(c.name for c in self.stored if c.key)
+
+    @functools.cached_property
+    def token_columns(self) -> tuple[str, ...]:
+        """Stored names of the columns that hold tokens."""
+        return tuple(c.stored[0].name for c in self.columns if isinstance(c.facts.treatment, Token))
 
     @functools.cached_property
     def fingerprint(self) -> str:

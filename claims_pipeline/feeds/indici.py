@@ -27,7 +27,9 @@ from claims_pipeline.feeds._indici_care import (
 )
 from claims_pipeline.feeds._indici_money import InvoiceDetails, Invoices
 from claims_pipeline.feeds._indici_people import Medicines, Patients, PracticeInfo, Providers
-from claims_pipeline.feeds.contract import BiView, Calendar, Feed, FeedModel, Parquet, Sender, Subject
+from claims_pipeline.feeds._indici_reports import reports
+from claims_pipeline.feeds.columns import FACTS
+from claims_pipeline.feeds.contract import BiView, Calendar, Feed, FeedModel, Parquet, Sender, Source, Subject
 
 SENDER = Sender(
     name="indici",
@@ -39,6 +41,7 @@ SENDER = Sender(
     owners=("team:practice-data",),
     reporting_schema="rpt",
     smallest_cell=6,
+    rounding=3,
 )
 
 EXTRACTS = {
@@ -87,6 +90,22 @@ def _file_names(dataset: str) -> tuple[str, ...]:
     )
 
 
+_RECEIVER = "albybott/poutiri-indici-ingest (docs/project-files/data-extract-Info.md)"
+
+
+def _source(model: type[FeedModel]) -> Source:
+    """What is public of an extract: its key and flags, as another receiver of Indici's extracts describes them."""
+    flags = ("inserted_at", "updated_at", "is_active", "is_deleted", "is_confidential")
+    facts = {name: schema.metadata[FACTS] for name, schema in model.to_schema().columns.items()}
+    keys = tuple(name for name, column in facts.items() if column.key)
+    return Source(
+        f"Key and flags of the extract as another receiver describes them: {_RECEIVER}. The layout of Valentia's "
+        "Parquet files is not public: all else is this project's proposal, names included; those of columns that are "
+        "never read follow that description.",
+        (*keys, *(name for name in flags if name in facts)),
+    )
+
+
 PATIENT = Subject(of="patients", by=("patient_id", "practice_id"), key=("patient_id", "practice_id"))
 
 
@@ -112,6 +131,7 @@ def _feed(
         hidden_from_bi=hidden_from_bi,
         bi=bi,
         subject=subject,
+        source=_source(model),
         volume_tolerance=20.0,  # practices are closed at weekends, and a delta holds what they did
     )
 
@@ -128,19 +148,16 @@ FEEDS = (
         "appointments",
         Appointments,
         hidden_from_bi=("is_confidential", "is_dummy"),
-        bi=BiView(month_of="schedule_date", by=("appointment_type", "appointment_status")),
     ),
     _feed(
         "appointment_medications",
         AppointmentMedications,
         hidden_from_bi=("is_confidential",),
-        bi=BiView(month_of="rx_date", by=("medicine_name",)),
     ),
     _feed(
         "invoices",
         Invoices,
         soft_delete=None,  # the extract has no IsDeleted; an inactive row may also be one that was paid
-        bi=BiView(month_of="ac_date", by=("transaction_type", "payment_mode")),
     ),
     _feed(
         "invoice_details",
@@ -162,7 +179,6 @@ FEEDS = (
         "immunisations",
         Immunisations,
         hidden_from_bi=("is_confidential",),
-        bi=BiView(month_of="administration_time", by=("vaccine_name", "immunisation_status")),
     ),
     _feed(
         "measurements",
@@ -180,3 +196,5 @@ FEEDS = (
     _feed("practice_info", PracticeInfo, version=None, subject=None),
     _feed("medicines", Medicines, version=None, subject=None),
 )
+
+REPORTS = reports(SENDER)

@@ -29,24 +29,27 @@ class Budget:
 
 @dataclass(frozen=True)
 class Retention:
-    """How long what S3 holds of a dump is kept, in days after the dump was settled. Tables and ledger are not touched.
+    """How long what is kept of a dump beside the tables stays, in days. Tables, history and ledger are not touched.
 
     The defaults delete nothing that cannot be made again. Raw bytes are what a rebuild, a replay and an undo are made
     from, and the laws ask for years (HIPAA 6, New Zealand 10): they go only where a contract says so. Frames can be
     made from raw bytes at any time; after three months they are rarely asked for.
 
     Attributes:
-        raw: the archived bytes; None for ever.
-        validated: the validated frames; None as long as the raw bytes. Never longer than those: frames are made again
-            from raw bytes, not the other way round.
+        raw: the archived bytes, after the dump was settled; None for ever.
+        validated: the validated frames, likewise; None as long as the raw bytes. Never longer than those: frames are
+            made again from raw bytes, not the other way round.
+        quarantine: what quarantined rows say, sealed, in the database and beside the frames, after they were set apart;
+            None for ever in the database. That they were set apart, where and why, stays; a replay reads raw bytes.
     """
 
     raw: int | None = None
     validated: int | None = 90
+    quarantine: int | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError for a declaration that contradicts itself."""
-        if any(days is not None and days < 1 for days in (self.raw, self.validated)):
+        if any(days is not None and days < 1 for days in (self.raw, self.validated, self.quarantine)):
             raise ValueError("a retention is at least one day")
         if self.raw is not None and (self.validated or 0) > self.raw:
             raise ValueError(f"validated frames cannot be kept {self.validated} days, longer than raw ({self.raw})")
@@ -123,6 +126,19 @@ class Subject:
 
 
 @dataclass(frozen=True)
+class Source:
+    """Where a dataset's layout comes from, for the data dictionary.
+
+    Attributes:
+        text: a sentence or two: what is published and where, and what is this project's proposal.
+        published: contract columns that the published source names; all others are proposals.
+    """
+
+    text: str
+    published: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Document:
     """A column of JSON documents from which columns are filled that a dump does not hold itself.
 
@@ -140,11 +156,11 @@ class Document:
 
 @dataclass(frozen=True)
 class BiView:
-    """A view for people and BI tools: rows counted by month and groups, small counts hidden, no identifiers.
+    """A report for people and BI tools (reports.py): rows counted by month and groups, no identifiers.
 
     Attributes:
         month_of: stored date or timestamp column whose month is shown, in the sender's time zone.
-        by: stored columns to group by; none that identifies.
+        by: stored columns to group by, the coarsest first; none that identifies.
     """
 
     month_of: str

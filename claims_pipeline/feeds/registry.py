@@ -1,7 +1,7 @@
 """Finds every sender: each module of this package that has `FEEDS`, and each entry point of other packages.
 
 A new sender is a new file, named nowhere else. A package of one's own brings senders by an entry point of the group
-`claims_pipeline.feeds`, whose value is a module with `FEEDS`.
+`claims_pipeline.feeds`, whose value is a module with `FEEDS`. A module may have `REPORTS` besides.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ import functools
 import importlib
 import importlib.metadata
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import ModuleType
 
 from claims_pipeline import feeds as package
 from claims_pipeline.feeds.contract import Feed, Sender
+from claims_pipeline.feeds.reports import Report, check_reports, report_of
 
 ENTRY_POINTS = "claims_pipeline.feeds"
 
@@ -36,6 +37,30 @@ def all_feeds() -> tuple[Feed, ...]:
                 raise ValueError(f"two senders are named {feed.sender.name}; the second is in {module.__name__}")
             found[feed.name] = feed
     return tuple(found.values())
+
+
+def reports_on(feeds: Iterable[Feed]) -> tuple[Report, ...]:
+    """The reports that can be made of these feeds alone: of their contracts' `BiView`s, then of `REPORTS`.
+
+    Raises:
+        ValueError: two reports of one name, or two of which one would give away what the other hides.
+    """
+    there = tuple(feeds)
+    kin = {feed.sender.name: tuple(f for f in there if f.sender.name == feed.sender.name) for feed in there}
+    found = [report for feed in there if (report := report_of(feed, kin[feed.sender.name]))]
+    for module in _modules():
+        for report in getattr(module, "REPORTS", ()):
+            names = {feed.dataset for feed in kin.get(report.sender.name, ())}
+            if names >= set(report.reads):
+                found.append(report)
+    check_reports(found)
+    return tuple(found)
+
+
+@functools.cache
+def all_reports() -> tuple[Report, ...]:
+    """Every report."""
+    return reports_on(all_feeds())
 
 
 def all_senders() -> tuple[Sender, ...]:

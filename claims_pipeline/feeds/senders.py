@@ -45,7 +45,9 @@ class Sender:
             operating systems leave beside files, markers, folders, checksums. Declared sidecars need no mention.
         reporting_schema: schema of views under the names that the sender's readers know: each table with the file name
             and time stamp of its dump beside every row; None for none.
-        smallest_cell: counts below it are hidden in views for BI (11: CMS; 6: New Zealand's MSD; feeds.md section 5).
+        smallest_cell: persons of whom a number in views for BI tells at least (11: CMS; 6: New Zealand's MSD; feeds.md
+            section 5).
+        rounding: counts there are rounded at random to a multiple of it (3: Stats NZ); 1 for none.
     """
 
     name: str
@@ -66,3 +68,4 @@ class Sender:
     )
     reporting_schema: str | None = None
     smallest_cell: int = 11
+    rounding: int = 1

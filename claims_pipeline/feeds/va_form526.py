@@ -11,6 +11,8 @@ import datetime as dt
 import pandas as pd
 import pandera.pandas as pa
 
+from claims_pipeline.feeds._va_form526_reports import reports
+from claims_pipeline.feeds._va_form526_sources import FORM_LISTS, TABLES
 from claims_pipeline.feeds.contract import (
     BigInt,
     Boolean,
@@ -226,7 +228,7 @@ class Form526Contentions(FeedModel):
     name: Text = column("Condition in the veteran's words", pii=Pii.SPECIAL, treatment=Drop())
     action_type: Text = column("What is claimed", nullable=False, required=True, isin=list(ACTION_TYPES))
     diagnostic_code: Integer = column(
-        "Diagnostic code (38 CFR Part 4)", in_range={"min_value": 5000, "max_value": 9999}
+        "Diagnostic code (38 CFR Part 4)", treatment=Keep(), in_range={"min_value": 5000, "max_value": 9999}
     )
     classification_code: Text = column("Classification code", str_length={"max_value": 16})
     rated_disability_id: Text = column(
@@ -318,6 +320,7 @@ FEEDS = (
         refuse=CIPHERTEXT,
         document=FORM,
         subject=Subject(tokens=("person_key", "user_key")),
+        source=TABLES["form526_submissions"],
     ),
     Feed(
         SENDER,
@@ -329,6 +332,7 @@ FEEDS = (
         ),
         refuse=CIPHERTEXT,
         subject=_submitter("submission_id"),
+        source=FORM_LISTS["disabilities"],
     ),
     Feed(
         SENDER,
@@ -338,6 +342,7 @@ FEEDS = (
         version="updated_at",
         refuse=CIPHERTEXT,
         subject=_submitter("form526_submission_id"),
+        source=TABLES["form526_job_statuses"],
     ),
     Feed(
         SENDER,
@@ -346,6 +351,7 @@ FEEDS = (
         _file_names("form526_uploads"),
         refuse=CIPHERTEXT,
         subject=_submitter("submission_id"),
+        source=FORM_LISTS["form526_uploads"],
     ),
     Feed(
         SENDER,
@@ -355,5 +361,8 @@ FEEDS = (
         version="updated_at",
         refuse=CIPHERTEXT,
         subject=_submitter("form526_submission_id"),
+        source=TABLES["form526_submission_remediations"],
     ),
 )
+
+REPORTS = reports(SENDER)

@@ -56,13 +56,14 @@ class Flow(Step):
             if not missing and is_migrated(connection):
                 return
             if self.services.embedded_database:
-                migrate(connection, wanted)
+                with self.services.owner_database() as owner:
+                    migrate(owner, wanted)
                 return
             unmet = [feed.name for feed in missing if not record_if_it_fits(connection, feed)]
             if unmet or not is_migrated(connection):
                 what = f"has no tables for the contracts of {', '.join(unmet)}" if unmet else "is of another version"
                 raise ClaimsPipelineError(
-                    f"the database {what}: run `claims-pipeline migrate` with the owner's CLAIMS_DATABASE_URL"
+                    f"the database {what}: run `claims-pipeline migrate` with CLAIMS_OWNER_DATABASE_URL"
                 )
 
     def discover(self, sender: Sender) -> Discovery:

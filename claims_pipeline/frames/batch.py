@@ -12,6 +12,7 @@ import datetime as dt
 import functools
 import time
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,6 +32,7 @@ from claims_pipeline.frames.rejects import Rejects
 from claims_pipeline.frames.rowhash import HASH_BYTES, row_hashes
 from claims_pipeline.frames.treat import flags, treat
 from claims_pipeline.frames.validate import Broken, Rules
+from claims_pipeline.frames.withheld import Recogniser, Values, Withheld
 
 ROW_NUMBER = "_row_number"
 ROW_HASH = "_row_hash"
@@ -53,6 +55,9 @@ class Judged:
         rejected: quarantined rows by rule id; a row may break several.
         issues: values set to NULL or kept with a warning, in the rows kept, by rule id.
         seconds: of this thread, in cast, validate and treat.
+        erased: row numbers of those left out since their person was erased.
+        erased_keys: keys of these that the register lacks.
+        erased_tokens: tokens under the current key that it lacks, each with the registered one.
     """
 
     rows: pa.RecordBatch | None = None
@@ -61,6 +66,9 @@ class Judged:
     rejected: Counter[str] = field(default_factory=Counter)
     issues: Counter[str] = field(default_factory=Counter)
     seconds: dict[str, float] = field(default_factory=dict)
+    erased: list[int] = field(default_factory=list)
+    erased_keys: frozenset[Values] = frozenset()
+    erased_tokens: Mapping[str, str] = field(default_factory=dict)
 
 
 class Work:
@@ -74,6 +82,7 @@ class Work:
         stamp: dt.datetime,
         delivery_day: dt.date,
         layout: Layout,
+        withheld: Withheld,
     ) -> None:
         """Prepare the contract's rules for what the dump holds.
 
@@ -83,6 +92,7 @@ class Work:
             stamp: the dump's own time stamp; aware.
             delivery_day: the day on which ages are taken.
             layout: which delivered column is which of the contract's.
+            withheld: the register of erased persons.
         """
         self._feed = feed
         self._keys = keys
@@ -91,6 +101,7 @@ class Work:
         self._rules = Rules(feed, read={*layout.positions, *layout.absent}, absent=layout.absent, stamp=stamp)
         self._schema = rows_schema(feed)
         self._written = feed.format if isinstance(feed.format, TextFormat) else ISO
+        self._recogniser = Recogniser(feed, keys.token, withheld) if withheld and feed.subject else None
         self._hashed = [i for i, column in enumerate(feed.stored) if column.hashed]
 
     def judged(self, batch: RawBatch) -> Judged:
@@ -105,6 +116,8 @@ class Work:
         _compare_copies(batch, self._layout, self._feed.name)
         typed, local, faults, nulled = self._cast(batch)
         filtered = self._filtered(typed, rows)
+        if self._recogniser:
+            filtered |= self._erased(self._recogniser, typed, batch, done)
         broken = [Broken(b.rule, b.column, b.rows & ~filtered) for b in faults]
         judged = ~_any(broken, rows) & ~filtered
         lap("cast")
@@ -195,6 +208,13 @@ class Work:
                 stays = pc.is_in(text, value_set=pa.array(column.facts.only))
                 filtered |= pc.and_(pc.invert(stays), pc.is_valid(text)).to_numpy()
         return filtered
+
+    def _erased(self, recogniser: Recogniser, typed: pa.Table, batch: RawBatch, done: Judged) -> Mask:
+        """Rows of erased persons; notes what of them the register does not know yet."""
+        found = recogniser.in_typed(typed)
+        done.erased = batch.numbers[found.rows].tolist()
+        done.erased_keys, done.erased_tokens = found.keys, found.tokens
+        return found.rows
 
     def _stored(
         self, typed: pa.Table, local: dict[str, pa.Array], numbers: np.typing.NDArray[np.int64]

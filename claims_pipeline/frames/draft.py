@@ -18,6 +18,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from claims_pipeline.errors import BadDump
+from claims_pipeline.frames.header import SHOWABLE
 
 SAMPLE_ROWS = 20_000
 _SNIFFED_BYTES = 1 << 16
@@ -42,6 +43,9 @@ _TIMESTAMP = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?: UTC|Z|[+-][0-9:]{2,5})?"
 )
 _STAMP = re.compile(r"(?<![0-9])(?:[0-9]{14}|[0-9]{12}|[0-9]{8}(?:T[0-9]{6}Z?)?)(?![0-9])")
+_GUID = re.compile(r"[0-9a-fA-F]{8}(?:-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
+_DATA = (_INTEGER, _DECIMAL, _DATE, _TIMESTAMP, _PERSONAL_VALUE, _GUID)
+"""What no column is called: a first line that holds one of these is a person's data, in a file without a header."""
 _LONG_TEXT = 40
 """Characters from which text is taken for free text, which may say anything about anybody."""
 
@@ -65,11 +69,15 @@ def draft(sample: Path, *, sender: str) -> str:
         sender: identifier of the sender.
 
     Raises:
-        BadDump: the file is neither CSV with a header nor Parquet.
+        BadDump: the file is neither CSV with a header nor Parquet. A name that is no identifier is not told either: it
+            may be a value.
     """
     parquet = sample.suffix == ".parquet"
     delimiter = "," if parquet else _sniffed(sample)
     table = _parquet(sample) if parquet else _csv(sample, delimiter)
+    table = table.rename_columns(
+        [name if SHOWABLE.fullmatch(name) else f"column_{i}" for i, name in enumerate(table.column_names, 1)]
+    )
     drafted = [_column(name, table.column(i)) for i, name in enumerate(table.column_names)]
     stem = _STAMP.split(sample.stem)[0].strip("_-. ") or "dump"
     dataset = _snake(stem)
@@ -213,9 +221,13 @@ def _csv(sample: Path, delimiter: str) -> pa.Table:
 
 def _header(line: bytes, delimiter: str) -> list[str]:
     try:
-        return next(csv.reader([line.decode("utf-8-sig")], delimiter=delimiter), [])
+        names = next(csv.reader([line.decode("utf-8-sig")], delimiter=delimiter), [])
     except (UnicodeDecodeError, csv.Error):
         raise BadDump("dump.unreadable", "the first line is no header in UTF-8") from None
+    for place, name in enumerate(names, 1):
+        if any(shape.fullmatch(name.strip()) for shape in _DATA):
+            raise BadDump("dump.unreadable", f"the first line is no header: its field {place} looks like data")
+    return names
 
 
 def _sniffed(sample: Path) -> str:

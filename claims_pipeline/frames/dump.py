@@ -33,6 +33,7 @@ from claims_pipeline.frames.raw import RawBatch, Source
 from claims_pipeline.frames.rejects import REJECTS_SCHEMA
 from claims_pipeline.frames.source import opened
 from claims_pipeline.frames.stream import Compression
+from claims_pipeline.frames.withheld import Values, Withheld
 from claims_pipeline.overlap import mapped
 
 STAGES = ("parse", "cast", "validate", "treat", "write")
@@ -55,6 +56,9 @@ class Validation:
             "null" is the type of a column without a value.
         stages: seconds that threads spent in parse, cast, validate, treat and write; they overlap.
         elapsed: seconds from begin to end.
+        erased: numbers of the rows left out since their person was erased; they count as filtered.
+        erased_keys: keys of these that the register lacks.
+        erased_tokens: tokens under the current key that it lacks, each with the registered one.
     """
 
     read: int
@@ -68,6 +72,9 @@ class Validation:
     stages: dict[str, float] = field(default_factory=dict)
     elapsed: float = 0.0
     types: dict[str, str] = field(default_factory=dict)
+    erased: tuple[int, ...] = ()
+    erased_keys: frozenset[Values] = frozenset()
+    erased_tokens: dict[str, str] = field(default_factory=dict)
 
 
 def validate_dump(
@@ -84,6 +91,7 @@ def validate_dump(
     threads: int = 2,
     progress: Callable[[int], None] | None = None,
     promises: Sequence[Promise] = (),
+    withheld: Withheld | None = None,
 ) -> Validation:
     """Read a dump and write its rows as Parquet: those that keep the contract, treated; the others, sealed.
 
@@ -108,6 +116,7 @@ def validate_dump(
         threads: how many batches are worked on at once.
         progress: told the number of rows read so far, after each batch.
         promises: what the sender says of the dump beside it; a trailer row adds its own.
+        withheld: the register of erased persons, whose rows are left out; None for nobody.
 
     Returns:
         The counts. An empty dump (no bytes, or no row) gives read=0 and two valid files without rows.
@@ -115,6 +124,7 @@ def validate_dump(
     Raises:
         BadDump: dump.unreadable, contract.missing_column, contract.refused_column, contract.duplicate_column,
             dump.row_count or dump.control_total. Files given by path are removed.
+        SettingsError: the register names persons by tokens of keys only that the ring lacks.
         ValueError: `stamp` is naive.
     """
     if stamp.tzinfo is None:
@@ -123,15 +133,17 @@ def validate_dump(
     with (
         _removed_on_error(rows_file, rejects_file),
         opened(source, written=feed.format, compression=compression, batch_bytes=batch_bytes) as rows,
-        _writer(rows_file, rows_schema(feed)) as rows_writer,
-        _writer(rejects_file, REJECTS_SCHEMA) as rejects_writer,
+        parquet_writer(rows_file, rows_schema(feed)) as rows_writer,
+        parquet_writer(rejects_file, REJECTS_SCHEMA) as rejects_writer,
     ):
         counted = _Counted()
         layout, totals = NOTHING, Totals((), {}, ISO)
         if rows.header:
             layout = understand(rows.header, feed, may_repeat=isinstance(feed.format, Parquet))
             totals = _totals(feed, rows, promises, layout)
-            work = Work(feed, keys, stamp=stamp, delivery_day=delivery_day, layout=layout)
+            work = Work(
+                feed, keys, stamp=stamp, delivery_day=delivery_day, layout=layout, withheld=withheld or Withheld()
+            )
             counted.seconds["parse"] += time.perf_counter() - begun
             with mapped(work.judged, counted.parsed(rows, totals), threads=threads) as results:
                 for judged in results:
@@ -162,6 +174,9 @@ class _Counted:
         self.rejected: Counter[str] = Counter()
         self.issues: Counter[str] = Counter()
         self.seconds = dict.fromkeys(STAGES, 0.0)
+        self.erased: list[int] = []
+        self.erased_keys: set[Values] = set()
+        self.erased_tokens: dict[str, str] = {}
 
     def parsed(self, source: Source, totals: Totals) -> Iterator[RawBatch]:
         """The batches, in the thread that reads: only it counts the time of parsing."""
@@ -182,6 +197,9 @@ class _Counted:
         self.rows.update(judged.counts)
         self.rejected.update(judged.rejected)
         self.issues.update(judged.issues)
+        self.erased += judged.erased
+        self.erased_keys |= judged.erased_keys
+        self.erased_tokens |= judged.erased_tokens
         for stage, seconds in judged.seconds.items():
             self.seconds[stage] += seconds
         self.seconds["write"] += time.perf_counter() - begun
@@ -200,6 +218,9 @@ class _Counted:
             stages={stage: round(seconds, 4) for stage, seconds in self.seconds.items()},
             elapsed=round(elapsed, 4),
             types=types,
+            erased=tuple(self.erased),
+            erased_keys=frozenset(self.erased_keys),
+            erased_tokens=self.erased_tokens,
         )
 
 
@@ -215,7 +236,7 @@ def _removed_on_error(*files: Path | BinaryIO) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _writer(file: Path | BinaryIO, schema: pa.Schema) -> Iterator[pa.parquet.ParquetWriter]:
+def parquet_writer(file: Path | BinaryIO, schema: pa.Schema) -> Iterator[pa.parquet.ParquetWriter]:
     """Writes Parquet, without dictionaries: zstd alone takes three quarters of the time, and less room.
 
     Only row numbers have statistics, by which row groups are passed over: those of other columns would be values.

@@ -112,7 +112,9 @@ def _is_read(column: Column) -> bool:
 
 
 def _refuse_ciphertext(delivered: tuple[str, ...], shown: tuple[str, ...], feed: Feed) -> None:
-    places = [i for i, name in enumerate(delivered) if any(re.search(pattern, name) for pattern in feed.refuse)]
+    # In whatever case, and among blanks: a pattern that a spelling slips by would let ciphertext through as "unknown".
+    refused = [re.compile(pattern, re.IGNORECASE) for pattern in feed.refuse]
+    places = [i for i, name in enumerate(delivered) if any(pattern.search(name.strip()) for pattern in refused)]
     if places:
         raise BadDump(
             "contract.refused_column",

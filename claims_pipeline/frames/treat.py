@@ -24,18 +24,13 @@ from claims_pipeline.errors import ClaimsPipelineError
 from claims_pipeline.feeds.contract import Column, Drop, Flag, Keep, Reduce, Reduction, Token
 from claims_pipeline.frames.keys import KeyRing
 from claims_pipeline.frames.physical import canonical_text
+from claims_pipeline.frames.zip3 import small_zip3
 
 TOKEN_BYTES = 18
 _TOKEN_CHARACTERS = 24
 _SHA256_BLOCK = 64
 _SAMPLE = 512  # values of a batch that are looked at for repetition
 
-# ZIP3 areas of 20,000 people or fewer, 2000 Census: HHS guidance on 45 CFR 164.514(b)(2)(i)(B). HHS asks for newer
-# census data where published. 17 is its own figure; the list was written from memory: check it before real data comes.
-LOW_POPULATION_ZIP3 = (
-    "036", "059", "063", "102", "203", "556", "692", "790", "821", "823", "830", "831", "878", "879", "884", "890",
-    "893",
-)  # fmt: skip
 _ZIP = r"^(?P<zip3>[0-9]{3})[0-9]{2}(?:[-\s]?[0-9]{4})?$"
 
 # Known kinds of documents only: in 'Jane.Doe' the "extension" is a name.
@@ -127,7 +122,13 @@ def _signed(texts: pa.Array, sender: str, family: str, keys: KeyRing) -> pa.Arra
 
 
 def reduce(values: pa.Array, to: Reduction, *, delivery_day: dt.date) -> list[pa.Array]:
-    """The coarser form of values; a text that has not the expected shape becomes NULL, never a piece of itself."""
+    """The coarser form of values; a text that has not the expected shape becomes NULL, never a piece of itself.
+
+    Sources: BIRTH_YEAR 45 CFR 164.514(b)(2)(i)(C), ages over 89 in one class; ZIP3 (b)(2)(i)(B), see zip3.py; YEAR
+    (b)(2)(i)(C), which leaves years. MONTH is our own and finer than (C) allows (feeds.md 2.2: the month in which
+    somebody leaves service is asked for), so such a row stays restricted. EXTENSION, COUNT and PARTIAL_DATE are our
+    own.
+    """
     match to:
         case Reduction.BIRTH_YEAR:
             return [_birth_years(values, delivery_day)]
@@ -137,7 +138,7 @@ def reduce(values: pa.Array, to: Reduction, *, delivery_day: dt.date) -> list[pa
             return [pc.floor_temporal(pc.cast(values, pa.date32()), unit="month")]
         case Reduction.ZIP3:
             zip3 = pc.struct_field(pc.extract_regex(values, _ZIP), "zip3")
-            return [pc.if_else(pc.is_in(zip3, value_set=pa.array(LOW_POPULATION_ZIP3)), "000", zip3)]
+            return [pc.if_else(pc.is_in(zip3, value_set=pa.array(sorted(small_zip3()))), "000", zip3)]
         case Reduction.EXTENSION:
             return [_extensions(values)]
         case Reduction.COUNT:

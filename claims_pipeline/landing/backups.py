@@ -192,6 +192,34 @@ def retained(stamps: Iterable[dt.datetime], *, days: int, weeks: int, months: in
     return kept
 
 
+def days_left(
+    stamps: Iterable[dt.datetime], *, today: dt.date, days: int, weeks: int, months: int
+) -> dict[dt.datetime, dt.date | None]:
+    """The day on which each backup is deleted if one is made every day from now on; None: not foreseen. Pure.
+
+    Args:
+        stamps: of whole backups, aware.
+        today: UTC.
+        days: see `retained`, like the others.
+        weeks: see there.
+        months: see there.
+    """
+    there = list(stamps)
+    left: dict[dt.datetime, dt.date | None] = dict.fromkeys(there)
+    made: list[dt.datetime] = []
+    for ahead in range(1, days + 7 * weeks + 31 * months + 32):
+        day = today + dt.timedelta(days=ahead)
+        made.append(dt.datetime.combine(day, dt.time(2), dt.UTC))
+        kept = retained([*there, *made], days=days, weeks=weeks, months=months)
+        for stamp in [stamp for stamp in there if stamp not in kept]:
+            left[stamp] = day
+            there.remove(stamp)
+        made = [stamp for stamp in made if stamp in kept]
+        if not there:
+            break
+    return left
+
+
 def _newest_of(
     newest_first: Sequence[dt.datetime], periods: int, period_of: Callable[[dt.datetime], object]
 ) -> set[dt.datetime]:

@@ -6,6 +6,8 @@ import datetime as dt
 import re
 
 _NOTE = re.compile(r"\.(manifest|pruned|decision\.\d+)\.json$")
+_TOKEN_KEY = re.compile(r"-k([A-Za-z0-9]+)$")
+_VALIDATED = re.compile(r"(.*/[0-9a-f]{12})(?:-e\d+)?(-k[A-Za-z0-9]+)?")
 _DUMP = re.compile(r"(?:raw|validated)/[^/]+/[^/]+/year=\d{4}/month=\d\d/day=\d\d/dump=(\d+)/")
 
 
@@ -58,12 +60,39 @@ def dump_folder(key: str) -> tuple[int, str] | None:
     return (int(found[1]), found[0]) if found else None
 
 
-def validated_key(*, sender: str, dataset: str, day: dt.date, dump_id: int, contract: str) -> str:
+def validated_key(
+    *, sender: str, dataset: str, day: dt.date, dump_id: int, contract: str, generation: int = 0, token_key: str = ""
+) -> str:
     """Folder of a dump's validated frames: `rows.parquet` and `rejects.parquet`.
 
-    The contract's fingerprint is part of it: frames in effect stay when the dump is validated by another contract.
+    The contract's fingerprint is part of it: frames in effect stay when the dump is validated by another contract. So
+    is the number of the sender's last erasure: what is deleted after one is never written again under the same key.
+    And so is the version of the key that made the tokens: one key's tokens never replace another's (docs/keys.md).
     """
-    return f"validated/{_partition(sender, dataset, day)}/dump={dump_id}/{contract[:12]}"
+    version = f"{contract[:12]}-e{generation}" if generation else contract[:12]
+    version += f"-k{token_key}" if token_key else ""
+    return f"validated/{_partition(sender, dataset, day)}/dump={dump_id}/{version}"
+
+
+def token_key_of(frames_key: str) -> str:
+    """The version of the key of the tokens in validated frames, by their folder; "" where it does not say."""
+    found = _TOKEN_KEY.search(frames_key)
+    return found[1] if found else ""
+
+
+ERASURES = "erasures/"
+"""Where the notes of erasures lie, for when there is no database to ask."""
+
+
+def erased_key(frames_key: str, generation: int) -> str:
+    """Folder of frames that are written again after an erasure, from their folder before it."""
+    found = _VALIDATED.fullmatch(frames_key)
+    return f"{found[1]}-e{generation}{found[2] or ''}" if found else f"{frames_key}-e{generation}"
+
+
+def erasure_key(sender: str, at: dt.datetime, token: str) -> str:
+    """Key of the note of one erasure; `token` tells those of one second apart."""
+    return f"{ERASURES}{sender}/{at:%Y%m%dT%H%M%SZ}-{token}.json"
 
 
 def _partition(sender: str, dataset: str, day: dt.date) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from claims_pipeline.errors import ClaimsPipelineError
+from claims_pipeline.landing import s3
 from claims_pipeline.landing.s3 import s3_errors
 
 if TYPE_CHECKING:
@@ -49,6 +50,31 @@ def delete_objects(client: S3Client, *, bucket: str, keys: Sequence[str]) -> Non
         if errors := answer.get("Errors"):
             code = errors[0].get("Code", "?")
             raise ClaimsPipelineError(f"S3 refused ({code}) to delete {len(errors)} of {len(batch)} of s3://{bucket}")
+
+
+def delete_for_good(client: S3Client, *, bucket: str, prefix: str) -> None:
+    """Delete all objects below a prefix, in a bucket with versions every version of them and the delete markers.
+
+    Raises:
+        Transient, ClaimsPipelineError: as `delete_objects`; also where an object lock forbids it.
+    """
+    for objects in s3.list_objects(client, bucket, prefix):
+        delete_objects(client, bucket=bucket, keys=[item.key for item in objects])
+    with s3_errors(f"asking whether s3://{bucket} has versions"):
+        if not client.get_bucket_versioning(Bucket=bucket).get("Status"):
+            return
+    what = f"deleting versions below s3://{bucket}/{prefix}"
+    with s3_errors(what):
+        for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
+            found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+            if not found:
+                continue
+            answer = client.delete_objects(
+                Bucket=bucket,
+                Delete={"Objects": [{"Key": v["Key"], "VersionId": v["VersionId"]} for v in found], "Quiet": True},
+            )
+            if errors := answer.get("Errors"):
+                raise ClaimsPipelineError(f"S3 refused ({errors[0].get('Code', '?')}): {what}")
 
 
 def incomplete_uploads(client: S3Client, bucket: str) -> Iterator[list[IncompleteUpload]]:

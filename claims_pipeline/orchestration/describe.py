@@ -129,11 +129,12 @@ def rules_table(counts: Sequence[Mapping[str, int]]) -> dg.MetadataValue:
     return dg.MetadataValue.md("\n".join(lines))
 
 
-def check_result(outcome: CheckOutcome) -> dg.AssetCheckResult:
-    """A check's outcome for Dagster, with its figures."""
+def check_result(outcome: CheckOutcome, asset_key: dg.AssetKey | None = None) -> dg.AssetCheckResult:
+    """A check's outcome for Dagster, with its figures; of a step with several assets it says which."""
     severity = dg.AssetCheckSeverity.ERROR if outcome.severity == "error" else dg.AssetCheckSeverity.WARN
     return dg.AssetCheckResult(
         check_name=outcome.name.value,
+        asset_key=asset_key,
         passed=outcome.passed,
         severity=severity,
         description=outcome.summary,

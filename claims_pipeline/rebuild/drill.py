@@ -78,7 +78,7 @@ def drill(services: Services, *, run_id: str, each: Each | None = None) -> Drill
             "CLAIMS_REBUILD_DRILL_BYTES, or retention has deleted some"
         )
     feeds = [feed_named(name) for name in names]
-    here = services.database_url
+    here = services.owner_database_url
     with sole_drill(here, "rebuild") as label, _no_frames_left(services, f"{layout.REBUILD}{SCRATCH}{label}_"):
         live = snapshot(services, feeds)
         with scratch_database(here, label) as url:

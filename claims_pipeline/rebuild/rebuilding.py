@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 from claims_pipeline import decisions
 from claims_pipeline.decisions import Decision
+from claims_pipeline.erasure import erase_in_tables, take_notes
 from claims_pipeline.errors import ClaimsPipelineError
 from claims_pipeline.feeds import Feed, all_feeds, family
 from claims_pipeline.flow import Flow
@@ -105,6 +106,7 @@ def rebuild(
         with target.database() as connection:
             rebuilt.enter(connection, [dump.entry for dump in dumps])
         _take(flow, dumps, {feed.name: feed for feed in wanted}, live, each)
+        erase_in_tables(flow, wanted)
         with target.database() as connection:
             rebuilt.note_finished(connection, frames=frames, run_id=run_id)
     remove_frames(services, frames)
@@ -127,7 +129,8 @@ class _Target(Services):
 
     def __init__(self, services: Services, url: str) -> None:
         super().__init__(
-            services.settings.model_copy(update={"database_url": SecretStr(url)}), s3_client=lambda: services.s3
+            services.settings.model_copy(update={"database_url": SecretStr(url), "owner_database_url": None}),
+            s3_client=lambda: services.s3,
         )
         self._services = services
 
@@ -150,6 +153,7 @@ def _begin(target: Services, feeds: Sequence[Feed], run_id: str) -> tuple[str, b
         frames = f"{layout.REBUILD}{connection.info.dbname}-{secrets.token_hex(4)}/"
         with connection.transaction():  # one: a database that is half migrated would be neither empty nor a rebuild
             migrate(connection, feeds)
+            take_notes(target, connection, senders={feed.sender.name for feed in feeds})
             rebuilt.note_begun(connection, feeds=names, archive=archive, frames=frames, run_id=run_id)
     return frames, False
 

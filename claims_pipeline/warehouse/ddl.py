@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import psycopg
 import pyarrow
-from psycopg import sql
+from psycopg import errors, sql
 
 from claims_pipeline.errors import ClaimsPipelineError
 from claims_pipeline.feeds import Feed
@@ -160,6 +160,29 @@ def ensure_feed(connection: psycopg.Connection, feed: Feed) -> list[str]:
             connection.execute(unique.format(target, sql.Identifier(name)))
     _comment(connection, feed)
     return changes
+
+
+def ensure_view(
+    connection: psycopg.Connection, view: sql.Identifier, query: sql.Composed, comment: str, *, barrier: bool
+) -> None:
+    """Make a view, in place of another form of it; its readers keep their rights.
+
+    Args:
+        connection: of the owner, within a transaction.
+        view: its name.
+        query: what it shows.
+        comment: what people are told about it.
+        barrier: no function of a reader's condition sees a row before the view has chosen it.
+    """
+    options = sql.SQL(" with (security_barrier)" if barrier else "")
+    create = sql.SQL("create or replace view {}{} as {}").format(view, options, query)
+    try:
+        with connection.transaction():
+            connection.execute(create)
+    except errors.InvalidTableDefinition:  # a column went, or has another type or place
+        connection.execute(sql.SQL("drop view {}").format(view))
+        connection.execute(create)
+    connection.execute(sql.SQL("comment on view {} is {}").format(view, sql.Literal(comment)))
 
 
 def lacking(connection: psycopg.Connection, feed: Feed) -> list[str]:

@@ -122,7 +122,9 @@ def load_dump(
         clock = work.clock
         if not ledger.is_still(connection, dump):  # another process has loaded it, or gone on with it
             return None
-        dump = ledger.get(connection, dump.dump_id)
+        known, dump = dump, ledger.get(connection, dump.dump_id)
+        if dump.validated_key != known.validated_key:  # its frames were written again, without an erased person
+            return None
         standing = effect.standing(connection, dump, snapshot=feed.snapshot is not None)
         if standing.yields_to is not None:
             effect.give_way(connection, dump, standing.yields_to)
@@ -255,7 +257,7 @@ class _Work:
         self.replayed = 0
         for name, value in _SETTINGS.items():
             connection.execute("select set_config(%s, %s, true)", [name, value])
-        _lock(connection, [feed, *children])
+        lock_tables(connection, [feed, *children])
         row = connection.execute("select clock_timestamp()").fetchone()
         assert row is not None  # noqa: S101 - it always has one
         self.at: dt.datetime = row[0]
@@ -423,7 +425,7 @@ class _Clock:
         self.seconds[name] = round(time.perf_counter() - begun, 4)
 
 
-def _lock(connection: psycopg.Connection, feeds: Sequence[Feed]) -> None:
+def lock_tables(connection: psycopg.Connection, feeds: Sequence[Feed]) -> None:
     """One load at a time per table; always in the order of names, so that two loads cannot wait for each other."""
     for name in sorted(feed.name for feed in feeds):
         connection.execute("select pg_advisory_xact_lock(526, hashtext(%s))", [name])

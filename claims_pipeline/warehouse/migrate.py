@@ -14,8 +14,11 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from claims_pipeline.errors import ClaimsPipelineError
-from claims_pipeline.feeds import Feed
+from claims_pipeline.feeds import Feed, reports_on
+from claims_pipeline.warehouse.bi.operations import ensure_operations
+from claims_pipeline.warehouse.bi.views import ensure_reports
 from claims_pipeline.warehouse.ddl import ensure_feed, lacking
+from claims_pipeline.warehouse.grants import as_owner, ensure_rights
 from claims_pipeline.warehouse.views import ensure_views
 
 _LOCK = 526_000_001  # advisory lock: one migration at a time
@@ -24,20 +27,32 @@ _LOCK = 526_000_001  # advisory lock: one migration at a time
 def migrate(connection: psycopg.Connection, feeds: Iterable[Feed]) -> list[str]:
     """Apply what is missing, in one transaction. Idempotent; two at once serialise.
 
+    Everything is made as claims_owner, and rights are brought to the declaration (roles.py).
+
+    Args:
+        connection: of claims_owner, or of one who may become it (and make the roles, the first time).
+        feeds: whose tables and views to make.
+
     Returns:
         What was changed, a line each; empty when the database was up to date.
 
     Raises:
-        ClaimsPipelineError: a migration that was applied has changed since, or a column's type contradicts.
+        ClaimsPipelineError: a migration that was applied has changed since, a column's type contradicts, or the user
+            may not do what is needed; the message has the SQL for one who may.
     """
+    wanted = list(feeds)
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
-        changes = _apply_files(connection)
-        for feed in feeds:
-            changes += ensure_feed(connection, feed)
-            ensure_views(connection, feed)
-            if record_contract(connection, feed):
-                changes.append(f"recorded contract {feed.fingerprint[:12]} of {feed.name}")
+        with as_owner(connection, wanted) as changes:
+            changes += _apply_files(connection)
+            changes += ensure_operations(connection)
+            for feed in wanted:
+                changes += ensure_feed(connection, feed)
+                ensure_views(connection, feed)
+                if record_contract(connection, feed):
+                    changes.append(f"recorded contract {feed.fingerprint[:12]} of {feed.name}")
+            changes += ensure_reports(connection, reports_on(wanted), sorted({feed.sender.name for feed in wanted}))
+        changes += ensure_rights(connection, wanted)
     return changes
 
 

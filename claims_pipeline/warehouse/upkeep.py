@@ -115,6 +115,29 @@ def old_messages(
     return row or (0, None)
 
 
+def old_sealed(
+    connection: psycopg.Connection, feed: str, *, set_apart_before: dt.datetime, empty: bool
+) -> tuple[int, dt.datetime | None]:
+    """How many quarantined rows of a feed were set apart before a moment and hold content, and when the oldest was.
+
+    Args:
+        connection: to the warehouse.
+        feed: "sender/dataset".
+        set_apart_before: the moment.
+        empty: take their content; where they stood and what they broke stays.
+    """
+    old = "feed = %s and quarantined_at < %s and sealed <> ''"
+    if empty:
+        query = (
+            f"with emptied as (update ops.quarantine set sealed = '' where {old} returning quarantined_at)"  # noqa: S608
+            " select count(*), min(quarantined_at) from emptied"
+        )
+    else:
+        query = f"select count(*), min(quarantined_at) from ops.quarantine where {old}"  # noqa: S608 - constants
+    row = connection.execute(query.encode(), [feed, set_apart_before]).fetchone()
+    return row or (0, None)
+
+
 @dataclass(frozen=True)
 class Scratch:
     """A scratch database on the server.

@@ -91,3 +91,22 @@ def test_a_file_of_another_kind_is_refused_without_its_content(tmp_path: Path, n
     with pytest.raises(BadDump) as refused:
         draft(sample, sender="clinic")
     assert "canary" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["4711", "-1.50", "1950-02-01", "2026-01-01 10:00:00", "c@example.org", "0a739184-65cc-4c0d-8bad-000000000001"],
+)
+def test_a_first_line_that_is_data_is_refused_without_its_content(tmp_path: Path, value: str) -> None:
+    sample = tmp_path / "headless.csv"
+    sample.write_text(f"canary,{value},x\ncanary,{value},y\n")
+    with pytest.raises(BadDump) as refused:
+        draft(sample, sender="clinic")
+    assert ("field 2" in str(refused.value), "canary" in str(refused.value)) == (True, False)
+
+
+def test_a_name_that_is_no_identifier_is_not_told(tmp_path: Path) -> None:
+    sample = tmp_path / "names.csv"
+    sample.write_text("visit_id,canary; Main St 4\n1,x\n")
+    text = draft(sample, sender="clinic")
+    assert ("column_2" in text, "canary" in text.lower()) == (True, False)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from claims_pipeline.feeds import feed_named
 from claims_pipeline.feeds.contract import Reduction, Token
 from claims_pipeline.frames import KeyRing, make_key_ring
-from claims_pipeline.frames.treat import LOW_POPULATION_ZIP3, reduce, tokens, treat
+from claims_pipeline.frames.treat import reduce, tokens, treat
 
 from .samples import DAY, KEYS, VISITS, relaxed
 
@@ -107,10 +107,6 @@ def test_dates_become_months_and_years(dates: list[dt.date | None]) -> None:
 def test_zip_codes_keep_three_digits_or_none() -> None:
     zips = ["02139", "02139-1234", "021391234", "02139 1234", "03601", "89301", "123", "12 Main St", "1234A", None]
     assert reduced(Reduction.ZIP3, pa.array(zips)) == [["021"] * 4 + ["000", "000", None, None, None, None]]
-
-
-def test_there_are_17_small_zip_areas() -> None:
-    assert len(set(LOW_POPULATION_ZIP3)) == 17
 
 
 def test_only_known_extensions_are_kept_since_others_may_be_names() -> None:

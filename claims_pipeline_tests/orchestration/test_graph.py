@@ -47,12 +47,36 @@ CHECKS = {
 """Every layer of a dataset, and its checks."""
 
 UPKEEP: dict[str, list[str]] = {
+    "ops/audit": ["audit_unbroken"],
     "ops/backup": [],
     "ops/prune": [],
     "ops/rebuild_drill": ["rebuild_equals_table"],
     "ops/restore_drill": ["restore_equals_backup"],
 }
 """Tasks of upkeep, and their checks."""
+
+REPORTS = {
+    "indici": [
+        "appointments_per_month",
+        "immunisations_per_month",
+        "indici_diagnoses",
+        "indici_measurements",
+        "indici_patients",
+        "indici_recalls",
+        "invoices_per_month",
+        "medications_per_month",
+    ],
+    "va_form526": [
+        "contentions_per_month",
+        "duplicate_submissions",
+        "submissions_by_mailing_state",
+        "submissions_per_day",
+        "time_to_remediation",
+    ],
+}
+"""Reports, by the sender whose tables they ask."""
+
+BI = {f"bi/{report}": ["small_groups_merged"] for reports in REPORTS.values() for report in reports}
 
 FEEDS = [f"{sender}/{dataset}" for sender, datasets in DATASETS.items() for dataset in datasets]
 
@@ -70,7 +94,7 @@ def everything() -> dict[str, dg.AssetSpec]:
 @pytest.fixture(scope="module")
 def specs(everything: dict[str, dg.AssetSpec]) -> dict[str, dg.AssetSpec]:
     """The assets of feeds."""
-    return {name: spec for name, spec in everything.items() if name not in UPKEEP}
+    return {name: spec for name, spec in everything.items() if name not in UPKEEP and name not in BI}
 
 
 def test_every_dataset_has_three_layers_and_nothing_else_is_there(specs: dict[str, dg.AssetSpec]) -> None:
@@ -82,10 +106,21 @@ def test_upkeep_is_a_group_without_partitions(everything: dict[str, dg.AssetSpec
     assert found == dict.fromkeys(UPKEEP, (None, "upkeep"))
 
 
+def test_reports_are_a_group_without_partitions_behind_tables(everything: dict[str, dg.AssetSpec]) -> None:
+    found = {name: spec for name, spec in everything.items() if name in BI}
+    assert sorted(found) == sorted(BI)
+    assert {(spec.partitions_def, spec.group_name) for spec in found.values()} == {(None, "bi")}
+    for sender, reports in REPORTS.items():
+        for report in reports:
+            behind = {dep.asset_key.to_user_string() for dep in found[f"bi/{report}"].deps}
+            assert behind
+            assert behind <= {f"{sender}/{dataset}" for dataset in DATASETS[sender]}
+
+
 def test_each_asset_has_its_checks(repository: dg.RepositoryDefinition) -> None:
     found = sorted(f"{key.asset_key.to_user_string()}: {key.name}" for key in repository.asset_graph.asset_check_keys)
     expected = [f"{layer}{feed}: {name}" for layer, names in CHECKS.items() for name in names for feed in FEEDS]
-    expected += [f"{task}: {name}" for task, names in UPKEEP.items() for name in names]
+    expected += [f"{task}: {name}" for task, names in (UPKEEP | BI).items() for name in names]
     assert found == sorted(expected)
 
 
@@ -116,12 +151,13 @@ def test_only_the_table_has_a_freshness_policy(specs: dict[str, dg.AssetSpec]) -
 
 def test_sensors(repository: dg.RepositoryDefinition) -> None:
     names = sorted(sensor.name for sensor in repository.sensor_defs)
-    assert names == sorted([*(f"arrivals_{sender}" for sender in DATASETS), "killed_runs"])
+    assert names == sorted([*(f"arrivals_{sender}" for sender in DATASETS), "killed_runs", "reports"])
 
 
 def test_schedules_and_their_times(repository: dg.RepositoryDefinition) -> None:
     found = {s.name: (s.cron_schedule, s.execution_timezone) for s in repository.schedule_defs}
     assert found == {
+        "audit": ("30 1 * * *", "UTC"),
         "backup": ("0 2 * * *", "UTC"),
         "backup_age": ("30 * * * *", "UTC"),
         "digest": ("0 16 * * *", None),

@@ -27,10 +27,11 @@ from claims_pipeline.frames import make_key_ring
 from claims_pipeline.local import ensure_bucket, ensure_up, reset, s3_client
 from claims_pipeline.local.postgres import ensure_postgres, place_of, postgres_files
 from claims_pipeline.local.process import pid_of, unprivileged_account
+from claims_pipeline.vocabulary import Role
 from claims_pipeline.warehouse.connection import connect
 from claims_pipeline.warehouse.migrate import migrate
 from claims_pipeline_tests.fix_proxy import Proxy
-from claims_pipeline_tests.fix_services import _watch
+from claims_pipeline_tests.fix_services import _watch, as_role, open_roles
 from claims_pipeline_tests.soak.content import Content, bytes_missing, content, open_dumps
 from claims_pipeline_tests.soak.player import Order, play
 from claims_pipeline_tests.soak.worlds import Delivery
@@ -59,6 +60,7 @@ class Arena:
         self._state = folder / "services"
         _watch(self._state, os.getpid())
         services = ensure_up(self._state, durable=False)
+        open_roles(services.database_url)
         self._endpoint = services.s3
         self.s3: S3Client = s3_client(services.s3)
         self.proxy = Proxy(*_host_and_port(services.s3.url))
@@ -97,7 +99,8 @@ class Arena:
             ensure_bucket(self.s3, bucket)
         settings = {
             "CLAIMS_STATE_DIR": str(temporary / "state"),
-            "CLAIMS_DATABASE_URL": self.url(name),
+            "CLAIMS_DATABASE_URL": as_role(self.url(name), Role.LOADER),
+            "CLAIMS_OWNER_DATABASE_URL": self.url(name),
             "CLAIMS_S3_ENDPOINT_URL": self._endpoint.url,
             "CLAIMS_S3_REGION": self._endpoint.region,
             "CLAIMS_S3_ACCESS_KEY_ID": self._endpoint.access_key_id,

@@ -49,9 +49,9 @@ class Wards(c.FeedModel):
 
 FORMAT = c.Csv(delimiter=";", decimal=",", thousands=".", dates=("%d.%m.%Y",), timestamps=("%d.%m.%Y %H:%M",))
 BI = c.BiView("admitted_at", ("ward",))
+WHOSE = c.Subject(tokens=("patient_key",))
+VISITS = (r"^visits_(?P<stamp>\d{14})\.csv(?:\.gz)?$",)
 FEEDS = (
-    c.Feed(
-        SENDER, "visits", Visits, (r"^visits_(?P<stamp>\d{14})\.csv(?:\.gz)?$",), "changed_at", format=FORMAT, bi=BI
-    ),
+    c.Feed(SENDER, "visits", Visits, VISITS, "changed_at", format=FORMAT, bi=BI, subject=WHOSE),
     c.Feed(SENDER, "wards", Wards, (r"^wards_(?P<stamp>\d{14})\.csv$",), snapshot=c.Snapshot(), format=FORMAT),
 )

@@ -1,0 +1,221 @@
+"""Makes reports: facts are counted in SQL, small groups merged, and the parts that may be told replace the old ones.
+
+Belongs here: the transaction. Does not belong here: what is merged (disclosure.py), who asks for it
+(`claims_pipeline.bi`).
+
+All reports of a sender are made in one transaction on one snapshot: of two of one population that were made at two
+times, the difference would tell what came between.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import psycopg
+from psycopg import IsolationLevel, sql
+
+from claims_pipeline.errors import ClaimsPipelineError
+from claims_pipeline.feeds import Report, Sender
+from claims_pipeline.warehouse.bi.disclosure import NOT_GIVEN, Cell, Part, protect, rounded
+from claims_pipeline.warehouse.bi.views import definition
+
+_LOCK = 526_000_010
+SUMS_TO = Decimal(100)
+"""Sums are rounded to it: an exact amount may be known to be one person's."""
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """What the making of one report ended in.
+
+    Attributes:
+        report: its name.
+        as_of: the date for which it was made, in the sender's time zone.
+        made: False where it was up to date, and nothing was done.
+        parts: rows that are published.
+        merged: of these, that stand for several groups.
+        least: the fewest persons of whom a row tells, at least; None without rows.
+        seconds: wall time.
+    """
+
+    report: str
+    as_of: dt.date
+    made: bool
+    parts: int
+    merged: int
+    least: int | None
+    seconds: float
+
+
+def today(sender: Sender) -> dt.date:
+    """The date for which reports are made: today, in the sender's time zone."""
+    return dt.datetime.now(ZoneInfo(sender.timezone)).date()
+
+
+def refresh(
+    connection: psycopg.Connection,
+    sender: Sender,
+    reports: Sequence[Report],
+    *,
+    as_of: dt.date | None = None,
+    force: bool = False,
+) -> list[Refreshed]:
+    """Make a sender's reports, all or none.
+
+    Args:
+        connection: in autocommit, of the loader.
+        sender: whose.
+        reports: all of them.
+        as_of: the date for which outcomes are computed; today in the sender's time zone where None.
+        force: make them even though nothing was loaded since, for the same date.
+
+    Raises:
+        ClaimsPipelineError: the database does not know a report in this form (`claims-pipeline migrate`); or a part
+            would tell of too few persons, or parts do not add up, a defect. Nothing is changed.
+    """
+    day = as_of or today(sender)
+    connection.execute("select pg_advisory_lock(%s, hashtext(%s))", [_LOCK, sender.name])
+    before = connection.isolation_level
+    connection.isolation_level = IsolationLevel.REPEATABLE_READ
+    try:
+        with connection.transaction():
+            connection.execute("set local work_mem = '128MB'")
+            _known(connection, reports)
+            newest = _newest_load(connection, reports)
+            if not force and _up_to_date(connection, reports, day, newest):
+                return [Refreshed(report.name, day, False, 0, 0, None, 0.0) for report in reports]
+            seed = connection.execute("select seed from ops.report_seed").fetchone()
+            assert seed is not None  # noqa: S101 - made by the migration
+            return [_make(connection, report, day, newest, seed[0]) for report in reports]
+    finally:
+        connection.isolation_level = before
+        connection.execute("select pg_advisory_unlock(%s, hashtext(%s))", [_LOCK, sender.name])
+
+
+def lacking(connection: psycopg.Connection, sender: Sender, reports: Sequence[Report]) -> str | None:
+    """What a sender's reports are not made from yet: the date, the newest load and their definitions; None for nothing.
+
+    A sender of whose feeds nothing was ever loaded lacks nothing.
+    """
+    day, newest = today(sender), _newest_load(connection, reports)
+    if not newest or _up_to_date(connection, reports, day, newest):
+        return None
+    return " ".join([sender.name, day.isoformat(), str(newest), *(definition(report) for report in reports)])
+
+
+def cells_of(connection: psycopg.Connection, report: Report, as_of: dt.date) -> list[Cell]:
+    """A report's facts, counted by month or day and groups: exact, and not for anybody's eyes."""
+    groups = [sql.Identifier(name) for name in report.groups]
+    sums = [sql.Identifier(name) for name in report.sums]
+    query = sql.SQL(
+        "select month, day, array[{groups}]::text[] as labels, count(*) as people, sum(number)::bigint as number,"
+        " array[{totals}]::numeric[] as sums, array[{weights}]::numeric[] as weights,"
+        " array[{peaks}]::numeric[] as peaks,"
+        " case when count(*) < {smallest} then array_agg(person) end as persons,"
+        " case when count(*) < {smallest} then jsonb_agg(array[{own}]::numeric[]) end as amounts"
+        " from (select date_trunc('month', f.day)::date as month, {day} as day,"
+        "  hashtextextended(coalesce(person, ''), 0) as person, count(*) as number {named} {added}"
+        "  from ({facts}) f where f.day is not null group by 1, 2, 3 {numbers}) f"
+        " group by month, day {by}"
+    ).format(
+        groups=sql.SQL(", ").join(groups),
+        totals=sql.SQL(", ").join(sql.SQL("sum({})").format(name) for name in sums),
+        weights=sql.SQL(", ").join(sql.SQL("sum({})").format(_weight(name)) for name in report.sums),
+        peaks=sql.SQL(", ").join(sql.SQL("max({})").format(_weight(name)) for name in report.sums),
+        own=sql.SQL(", ").join(_weight(name) for name in report.sums),
+        smallest=sql.Literal(report.sender.smallest_cell),
+        day=sql.SQL("f.day::date" if report.grain == "day" else "null::date"),
+        named=sql.SQL("").join(
+            sql.SQL(", coalesce({0}::text, {1}) as {0}").format(name, sql.Literal(NOT_GIVEN)) for name in groups
+        ),
+        added=sql.SQL("").join(
+            sql.SQL(", coalesce(sum({0}), 0) as {0}, coalesce(sum(abs({0})), 0) as {1}").format(name, _weight(plain))
+            for name, plain in zip(sums, report.sums, strict=True)
+        ),
+        # Facts are a contract's own SQL, with one placeholder.
+        # A contract's own SQL, never composed of data.
+        facts=sql.SQL(report.facts),
+        numbers=sql.SQL("").join(sql.SQL(", {}").format(sql.Literal(n)) for n in range(5, 5 + len(groups))),
+        by=sql.SQL("").join(sql.SQL(", {}").format(name) for name in groups),
+    )
+    found = connection.execute(query, {"as_of": as_of})
+    return [
+        Cell(
+            month, day, tuple(labels), people, number, tuple(totals),
+            persons=None if persons is None else _persons(persons, amounts), weights=tuple(weights), peaks=tuple(peaks),
+        )
+        for month, day, labels, people, number, totals, weights, peaks, persons, amounts in found
+    ]  # fmt: skip
+
+
+def _persons(persons: Sequence[int], amounts: Sequence[Sequence[float]]) -> dict[int, tuple[Decimal, ...]]:
+    return {person: tuple(Decimal(str(amount)) for amount in own) for person, own in zip(persons, amounts, strict=True)}
+
+
+def _weight(name: str) -> sql.Identifier:
+    return sql.Identifier(f"weight of {name}")
+
+
+def _known(connection: psycopg.Connection, reports: Sequence[Report]) -> None:
+    found: dict[str, str] = dict(connection.execute("select report, definition from ops.report").fetchall())
+    if strange := [report.name for report in reports if found.get(report.name) != definition(report)]:
+        raise ClaimsPipelineError(
+            f"the database does not know {', '.join(strange)} as this version of the code does; "
+            "run `claims-pipeline migrate`"
+        )
+
+
+def _newest_load(connection: psycopg.Connection, reports: Sequence[Report]) -> int:
+    feeds = sorted({f"{report.sender.name}/{dataset}" for report in reports for dataset in report.reads})
+    row = connection.execute("select coalesce(max(load_id), 0) from ops.load where feed = any(%s)", [feeds]).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _up_to_date(connection: psycopg.Connection, reports: Sequence[Report], day: dt.date, newest: int) -> bool:
+    rows = connection.execute(
+        "select count(*) from ops.report where as_of = %s and load_id = %s and report = any(%s)",
+        [day, newest, [report.name for report in reports]],
+    )
+    return rows.fetchone() == (len(reports),)
+
+
+def _make(connection: psycopg.Connection, report: Report, day: dt.date, newest: int, seed: bytes) -> Refreshed:
+    begun = time.perf_counter()
+    cells = cells_of(connection, report, day)
+    parts = protect(cells, smallest=report.sender.smallest_cell)
+    _examine(report, cells, parts)
+    connection.execute("delete from ops.report_part where report = %s", [report.name])
+    copy = "copy ops.report_part (report, grain, period, labels, people, number, sums) from stdin"
+    with connection.cursor().copy(copy) as rows:
+        for part in parts:
+            # Not the seed's day: a count that stays has one answer on every day.
+            name = "\x1f".join([report.name, part.grain, str(part.period), *part.labels])
+            number = rounded(part.number, base=report.sender.rounding, seed=seed, name=name)
+            sums = [None if one is None else (one / SUMS_TO).quantize(Decimal(1)) * SUMS_TO for one in part.sums]
+            rows.write_row([report.name, part.grain, part.period, list(part.labels), part.people, number, sums])
+    seconds = round(time.perf_counter() - begun, 3)
+    connection.execute(
+        "update ops.report set as_of = %s, refreshed_at = clock_timestamp(), load_id = %s, parts = %s, seconds = %s"
+        " where report = %s",
+        [day, newest, len(parts), seconds, report.name],
+    )
+    merged = sum(1 for part in parts if len(part.cells) > 1)
+    return Refreshed(
+        report.name, day, True, len(parts), merged, min((part.people for part in parts), default=None), seconds
+    )
+
+
+def _examine(report: Report, cells: Sequence[Cell], parts: Sequence[Part]) -> None:
+    """Nothing is published of which the rules do not hold: tried before it is written."""
+    smallest = report.sender.smallest_cell
+    if any(part.people < smallest for part in parts):
+        raise ClaimsPipelineError(
+            f"report {report.name}: a row would tell of fewer than {smallest} persons; the old rows stay. Report this"
+        )
+    if parts and sum(part.number for part in parts) != sum(cell.number for cell in cells):
+        raise ClaimsPipelineError(f"report {report.name}: its rows do not add up; the old rows stay. Report this")
