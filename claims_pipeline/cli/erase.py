@@ -64,8 +64,9 @@ def erase(
     identifier. A first run with --dry-run shows what goes. Exit code 1: nothing was found.
     """
     with errors_in_one_line():
-        from claims_pipeline import erasure
+        from claims_pipeline import bi, erasure
         from claims_pipeline.errors import ClaimsPipelineError
+        from claims_pipeline.feeds import all_senders
         from claims_pipeline.flow import Flow
         from claims_pipeline.reporting import CLI_RUN
         from claims_pipeline.services import Services
@@ -90,6 +91,8 @@ def erase(
                     sender or "", tuple(token or ()), actor(), reason or "", follow=follow, search_raw=search_raw
                 )
                 done = [erasure.erase(flow, request, dry_run=dry_run, each=each)]
+        if any(one.erasure_id for one in done):
+            bi.refresh(flow.services, [one for one in all_senders() if one.name in {e.sender for e in done}])
         if as_json:
             print_json(done)
         else:

@@ -179,7 +179,8 @@ def calendar(days: pd.DataFrame, *, datasets: Sequence[str], choose: alt.Paramet
             alt.Tooltip("rows_quarantined:Q", title="Rows set apart", format=",.0f"),
         ],
     )
-    signs = base.mark_text(fontWeight="bold", fontSize=11).encode(
+    signed = base.transform_filter("datum.sign != ''").mark_text(fontWeight="bold", fontSize=11)
+    signs = signed.encode(
         x=alt.X("yearmonthdate(day):T", title=None, bandPosition=0.5),
         text="sign:N",
         color=alt.Color("ink:N", scale=None, legend=None),

@@ -222,9 +222,10 @@ def _persons(connection: psycopg.Connection, feeds: Sequence[Feed], request: Req
             if feed.subject is None or not feed.subject.tokens:
                 continue
             for token, firsts in sql.first_tokens(connection, feed, persons).items():
-                if token in given and len(firsts - given) > 1 and not request.follow:
+                others = firsts - {token}
+                if token in given and len(others) > 1 and not others <= given and not request.follow:
                     raise ClaimsPipelineError(
-                        f"the token {token} is in rows of {len(firsts - given)} persons, as of a shared login: give "
+                        f"the token {token} is in rows of {len(others)} persons, as of a shared login: give "
                         "the tokens of the one who asks, or erase all of them with --follow"
                     )
                 new |= firsts - persons

@@ -153,8 +153,9 @@ def test_a_login_of_several_persons_erases_nobody_unless_asked_to_follow(claims:
             "update va_form526.form526_submissions set user_key = 'v1_shared00000000000000000000'"
             " where person_key = any(%s)", [persons],
         )  # fmt: skip
+    login = Request("va_form526", ("v1_shared00000000000000000000", persons[0]), by="ada", reason="a test")
     with pytest.raises(ClaimsPipelineError, match="2 persons"):
-        claims.erase("v1_shared00000000000000000000")
+        erase(claims.pipeline.flow, login, dry_run=False)
     claims.erase("v1_shared00000000000000000000", follow=True)
     assert all(claims.ids(token) == [] for token in persons)
 

@@ -267,6 +267,17 @@ class TestRefresh:
         assert before is not None
         assert lacking(connection, VA, reports) is None
 
+    def test_is_due_after_an_erasure(self, connection: psycopg.Connection) -> None:
+        reports = [r for r in reports_on(feeds_of("va_form526")) if r.sender == VA]
+        _load(connection)
+        refresh(connection, VA, reports)
+        assert lacking(connection, VA, reports) is None
+        connection.execute(
+            "insert into ops.erasure (kind, sender, persons, rows, objects, not_searched, unread, note, requested_by,"
+            " reason, run_id) values ('erase', 'va_form526', '{}', '{}', '[]', 0, 0, '', 'a', 'b', 'c')"
+        )
+        assert lacking(connection, VA, reports) is not None
+
     def test_readers_see_the_old_rows_until_all_are_there(
         self, connection: psycopg.Connection, database_url: str
     ) -> None:

@@ -86,26 +86,26 @@ def refresh(
         with connection.transaction():
             connection.execute("set local work_mem = '128MB'")
             _known(connection, reports)
-            newest = _newest_load(connection, reports)
-            if not force and _up_to_date(connection, reports, day, newest):
+            state = _state(connection, sender, reports)
+            if not force and _up_to_date(connection, reports, day, state):
                 return [Refreshed(report.name, day, False, 0, 0, None, 0.0) for report in reports]
             seed = connection.execute("select seed from ops.report_seed").fetchone()
             assert seed is not None  # noqa: S101 - made by the migration
-            return [_make(connection, report, day, newest, seed[0]) for report in reports]
+            return [_make(connection, report, day, state, seed[0]) for report in reports]
     finally:
         connection.isolation_level = before
         connection.execute("select pg_advisory_unlock(%s, hashtext(%s))", [_LOCK, sender.name])
 
 
 def lacking(connection: psycopg.Connection, sender: Sender, reports: Sequence[Report]) -> str | None:
-    """What a sender's reports are not made from yet: the date, the newest load and their definitions; None for nothing.
+    """What a sender's reports are not made from yet: date, loads, erasures, definitions; None for nothing.
 
     A sender of whose feeds nothing was ever loaded lacks nothing.
     """
-    day, newest = today(sender), _newest_load(connection, reports)
-    if not newest or _up_to_date(connection, reports, day, newest):
+    day, state = today(sender), _state(connection, sender, reports)
+    if not state or _up_to_date(connection, reports, day, state):
         return None
-    return " ".join([sender.name, day.isoformat(), str(newest), *(definition(report) for report in reports)])
+    return " ".join([sender.name, day.isoformat(), str(state), *(definition(report) for report in reports)])
 
 
 def cells_of(connection: psycopg.Connection, report: Report, as_of: dt.date) -> list[Cell]:
@@ -170,21 +170,25 @@ def _known(connection: psycopg.Connection, reports: Sequence[Report]) -> None:
         )
 
 
-def _newest_load(connection: psycopg.Connection, reports: Sequence[Report]) -> int:
-    feeds = sorted({f"{report.sender.name}/{dataset}" for report in reports for dataset in report.reads})
-    row = connection.execute("select coalesce(max(load_id), 0) from ops.load where feed = any(%s)", [feeds]).fetchone()
-    return int(row[0]) if row else 0
+def _state(connection: psycopg.Connection, sender: Sender, reports: Sequence[Report]) -> int:
+    """A number that grows with every load of the reports' feeds and every erasure; 0 before the first load."""
+    feeds = sorted({f"{sender.name}/{dataset}" for report in reports for dataset in report.reads})
+    row = connection.execute(
+        "select max(load_id) + (select count(*) from ops.erasure where sender = %s) from ops.load where feed = any(%s)",
+        [sender.name, feeds],
+    ).fetchone()
+    return int(row[0] or 0) if row else 0
 
 
-def _up_to_date(connection: psycopg.Connection, reports: Sequence[Report], day: dt.date, newest: int) -> bool:
+def _up_to_date(connection: psycopg.Connection, reports: Sequence[Report], day: dt.date, state: int) -> bool:
     rows = connection.execute(
-        "select count(*) from ops.report where as_of = %s and load_id = %s and report = any(%s)",
-        [day, newest, [report.name for report in reports]],
+        "select count(*) from ops.report where as_of = %s and state = %s and report = any(%s)",
+        [day, state, [report.name for report in reports]],
     )
     return rows.fetchone() == (len(reports),)
 
 
-def _make(connection: psycopg.Connection, report: Report, day: dt.date, newest: int, seed: bytes) -> Refreshed:
+def _make(connection: psycopg.Connection, report: Report, day: dt.date, state: int, seed: bytes) -> Refreshed:
     begun = time.perf_counter()
     cells = cells_of(connection, report, day)
     parts = protect(cells, smallest=report.sender.smallest_cell)
@@ -200,9 +204,9 @@ def _make(connection: psycopg.Connection, report: Report, day: dt.date, newest: 
             rows.write_row([report.name, part.grain, part.period, list(part.labels), part.people, number, sums])
     seconds = round(time.perf_counter() - begun, 3)
     connection.execute(
-        "update ops.report set as_of = %s, refreshed_at = clock_timestamp(), load_id = %s, parts = %s, seconds = %s"
+        "update ops.report set as_of = %s, refreshed_at = clock_timestamp(), state = %s, parts = %s, seconds = %s"
         " where report = %s",
-        [day, newest, len(parts), seconds, report.name],
+        [day, state, len(parts), seconds, report.name],
     )
     merged = sum(1 for part in parts if len(part.cells) > 1)
     return Refreshed(

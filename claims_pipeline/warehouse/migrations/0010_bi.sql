@@ -14,7 +14,7 @@ create table ops.report (
     definition    text        not null,
     as_of         date,
     refreshed_at  timestamptz,
-    load_id       bigint      not null default 0,
+    state         bigint      not null default 0,
     parts         bigint      not null default 0,
     seconds       double precision not null default 0
 );
@@ -24,7 +24,7 @@ comment on column ops.report.smallest_cell is 'Persons of whom a number tells at
 comment on column ops.report.rounding is 'Counts are rounded at random to a multiple of it; 1: they are exact';
 comment on column ops.report.definition is 'SHA-256 of its facts and rules; another one makes it anew';
 comment on column ops.report.as_of is 'Date for which it was made, in the sender''s time zone; NULL: not yet';
-comment on column ops.report.load_id is 'Newest load of its feeds when it was made (ops.load)';
+comment on column ops.report.state is 'What it was made from: a number that grows with every load and every erasure';
 
 create table ops.report_part (
     report  text    not null references ops.report on delete cascade,
