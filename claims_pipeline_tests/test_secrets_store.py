@@ -187,7 +187,11 @@ def test_a_service_that_cannot_be_reached_may_be_asked_again(aws: str, monkeypat
             read("aws-secretsmanager:x")
 
 
-@pytest.mark.parametrize("ring", [f"v1:{KEY},v1:{KEY}", f"v1={KEY}", f"{KEY}", f"v1:{KEY[:-8]}"])
+@pytest.mark.parametrize(
+    "ring",
+    [f"v1:{KEY},v1:{KEY}", f"v1={KEY}", f"{KEY}", f"v1:{KEY[:-8]}"],
+    ids=["twice", "no colon", "no version", "too short"],  # the key itself is another in each process
+)
 def test_no_message_about_a_malformed_ring_quotes_any_of_it(tmp_path: Path, ring: str) -> None:
     settings = Settings(
         state_dir=tmp_path, token_keys=SecretStr(f"file:{kept(tmp_path, ring)}"), quarantine_keys=SecretStr(RING)

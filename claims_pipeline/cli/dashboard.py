@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
@@ -17,8 +18,6 @@ import typer
 
 from claims_pipeline.cli.output import err, errors_in_one_line
 from claims_pipeline.errors import SettingsError
-from claims_pipeline.services import Services
-from claims_pipeline.settings import PROJECT_ROOT, get_settings
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _PRIMARY = "#2a78b5"
@@ -58,6 +57,9 @@ def dashboard(
     own put a proxy before it that knows who may look: the pages ask for no password.
     """
     with errors_in_one_line():
+        from claims_pipeline.services import Services
+        from claims_pipeline.settings import get_settings
+
         url = Services(get_settings()).bi_database_url
         raise typer.Exit(_run(command(host=host, port=port), environment(url), f"http://{host}:{port}"))
 
@@ -74,7 +76,7 @@ def command(*, host: str, port: int) -> list[str]:
     if host in _LOOPBACK:
         # A page of the web whose name was made to point at this machine is turned away (DNS rebinding).
         options += [("server.allowedHosts", name) for name in _LOOPBACK]
-    script = PROJECT_ROOT / "claims_pipeline" / "dashboard" / "main.py"
+    script = Path(__file__).parent.parent / "dashboard" / "main.py"
     arguments = [f"--{name}={value}" for name, value in options]
     return [sys.executable, "-m", "claims_pipeline.dashboard", "run", str(script), *arguments]
 

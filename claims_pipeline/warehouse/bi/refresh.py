@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 import psycopg
 from psycopg import IsolationLevel, sql
+from psycopg.types.json import Jsonb
 
 from claims_pipeline.errors import ClaimsPipelineError
 from claims_pipeline.feeds import Report, Sender
@@ -109,41 +110,68 @@ def lacking(connection: psycopg.Connection, sender: Sender, reports: Sequence[Re
 
 
 def cells_of(connection: psycopg.Connection, report: Report, as_of: dt.date) -> list[Cell]:
-    """A report's facts, counted by month or day and groups: exact, and not for anybody's eyes."""
-    groups = [sql.Identifier(name) for name in report.groups]
+    """A report's facts, counted by month or day and groups: exact, and not for anybody's eyes.
+
+    Most cells have so many persons that a sketch of them says enough (64 bits, one for each remainder of the persons'
+    hashes: as many bits are set as there are persons, at most). Persons are named one by one for the others alone:
+    10,000,000 submissions are grouped once, not once for each person.
+    """
+    if report.sums:  # whether one person makes most of an amount only persons tell
+        return _exact(connection, report, as_of, None)
+    sketched = sql.SQL(
+        "select month, day, array[{groups}]::text[] as labels, count(*) as number,"
+        " bit_count(bit_or(1::bigint << (person & 63)::int)::bit(64)) as people"
+        " from ({facts}) f group by month, day {by}"
+    ).format(groups=_groups(report), facts=_facts(report), by=_by(report))
+    enough: list[Cell] = []
+    unsure: list[tuple[str, str | None, list[str]]] = []
+    for month, day, labels, number, people in connection.execute(sketched, {"as_of": as_of}):
+        if people >= report.sender.smallest_cell:
+            enough.append(Cell(month, day, tuple(labels), people, number))
+        else:
+            unsure.append((month.isoformat(), day and day.isoformat(), labels))
+    return enough + _exact(connection, report, as_of, unsure) if unsure else enough
+
+
+def _exact(
+    connection: psycopg.Connection,
+    report: Report,
+    as_of: dt.date,
+    only: Sequence[tuple[str, str | None, list[str]]] | None,
+) -> list[Cell]:
+    """Cells with their persons; `only` those of (month, day, labels), or all."""
     sums = [sql.Identifier(name) for name in report.sums]
+    # Days compare as text, in which NULL is '': a join by "is not distinct from" cannot hash.
+    chosen = sql.SQL(
+        "join (select (c->>0)::date as m, coalesce(c->>1, '') as d,"
+        "   array(select jsonb_array_elements_text(c->2)) as l from jsonb_array_elements(%(only)s) c) wanted"
+        " on m = month and d = coalesce(day::text, '') and l = array[{groups}]::text[]"
+    ).format(groups=_groups(report))
     query = sql.SQL(
         "select month, day, array[{groups}]::text[] as labels, count(*) as people, sum(number)::bigint as number,"
         " array[{totals}]::numeric[] as sums, array[{weights}]::numeric[] as weights,"
         " array[{peaks}]::numeric[] as peaks,"
         " case when count(*) < {smallest} then array_agg(person) end as persons,"
         " case when count(*) < {smallest} then jsonb_agg(array[{own}]::numeric[]) end as amounts"
-        " from (select date_trunc('month', f.day)::date as month, {day} as day,"
-        "  hashtextextended(coalesce(person, ''), 0) as person, count(*) as number {named} {added}"
-        "  from ({facts}) f where f.day is not null group by 1, 2, 3 {numbers}) f"
+        " from (select month, day, person, count(*) as number {by} {added} from ({facts}) f {chosen}"
+        "  group by month, day, person {by}) f"
         " group by month, day {by}"
     ).format(
-        groups=sql.SQL(", ").join(groups),
+        groups=_groups(report),
         totals=sql.SQL(", ").join(sql.SQL("sum({})").format(name) for name in sums),
         weights=sql.SQL(", ").join(sql.SQL("sum({})").format(_weight(name)) for name in report.sums),
         peaks=sql.SQL(", ").join(sql.SQL("max({})").format(_weight(name)) for name in report.sums),
         own=sql.SQL(", ").join(_weight(name) for name in report.sums),
         smallest=sql.Literal(report.sender.smallest_cell),
-        day=sql.SQL("f.day::date" if report.grain == "day" else "null::date"),
-        named=sql.SQL("").join(
-            sql.SQL(", coalesce({0}::text, {1}) as {0}").format(name, sql.Literal(NOT_GIVEN)) for name in groups
-        ),
         added=sql.SQL("").join(
             sql.SQL(", coalesce(sum({0}), 0) as {0}, coalesce(sum(abs({0})), 0) as {1}").format(name, _weight(plain))
             for name, plain in zip(sums, report.sums, strict=True)
         ),
-        # Facts are a contract's own SQL, with one placeholder.
-        # A contract's own SQL, never composed of data.
-        facts=sql.SQL(report.facts),
-        numbers=sql.SQL("").join(sql.SQL(", {}").format(sql.Literal(n)) for n in range(5, 5 + len(groups))),
-        by=sql.SQL("").join(sql.SQL(", {}").format(name) for name in groups),
+        facts=_facts(report),
+        chosen=chosen if only is not None else sql.SQL(""),
+        by=_by(report),
     )
-    found = connection.execute(query, {"as_of": as_of})
+    found = connection.execute(query, {"as_of": as_of, "only": Jsonb(only)})
     return [
         Cell(
             month, day, tuple(labels), people, number, tuple(totals),
@@ -151,6 +179,32 @@ def cells_of(connection: psycopg.Connection, report: Report, as_of: dt.date) -> 
         )
         for month, day, labels, people, number, totals, weights, peaks, persons, amounts in found
     ]  # fmt: skip
+
+
+def _facts(report: Report) -> sql.Composed:
+    """The report's facts with month, day, person as a number, groups without NULL, and sums."""
+    named = [
+        sql.SQL(", coalesce({0}::text, {1}) as {0}").format(sql.Identifier(name), sql.Literal(NOT_GIVEN))
+        for name in report.groups
+    ]
+    return sql.SQL(
+        "select date_trunc('month', f.day)::date as month, {day} as day,"
+        " hashtextextended(coalesce(person, ''), 0) as person {named} {sums} from ({facts}) f where f.day is not null"
+    ).format(
+        day=sql.SQL("f.day::date" if report.grain == "day" else "null::date"),
+        named=sql.SQL("").join(named),
+        sums=sql.SQL("").join(sql.SQL(", {}").format(sql.Identifier(name)) for name in report.sums),
+        # A contract's own SQL, never composed of data.
+        facts=sql.SQL(report.facts),
+    )
+
+
+def _groups(report: Report) -> sql.Composed:
+    return sql.SQL(", ").join(map(sql.Identifier, report.groups))
+
+
+def _by(report: Report) -> sql.Composed:
+    return sql.SQL("").join(sql.SQL(", {}").format(sql.Identifier(name)) for name in report.groups)
 
 
 def _persons(persons: Sequence[int], amounts: Sequence[Sequence[float]]) -> dict[int, tuple[Decimal, ...]]:
