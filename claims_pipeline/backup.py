@@ -172,8 +172,8 @@ class Backups:
             privileges: restore grants, too; roles that the server lacks are made, without passwords.
 
         Raises:
-            ClaimsPipelineError: the database is not empty, the dump is not as the manifest says, pg_restore failed, or the
-                user may not make roles that are missing.
+            ClaimsPipelineError: the database is not empty, the dump is not as the manifest says, pg_restore failed, or
+                the user may not make roles that are missing.
             Transient: S3 or Postgres was lost.
         """
         begun = time.monotonic()
