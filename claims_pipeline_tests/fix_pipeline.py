@@ -133,10 +133,15 @@ class Pipeline:
 
 @contextmanager
 def pipeline_of(
-    services: LocalServices, s3: S3Client, folder: Path, *, feeds: Sequence[Feed] | None = None
+    services: LocalServices,
+    s3: S3Client,
+    folder: Path,
+    *,
+    feeds: Sequence[Feed] | None = None,
+    migrated: str = "template1",
 ) -> Iterator[Pipeline]:
-    """Parts of a test's own, with the tables of these feeds, or of all."""
-    with new_database(services) as url:
+    """Parts of a test's own, with the tables of these feeds, or of all; `migrated` is a database that has them."""
+    with new_database(services, template=migrated) as url:
         name = url.rpartition("/")[2].replace("_", "-")
         settings = Settings(
             state_dir=folder,
@@ -151,12 +156,13 @@ def pipeline_of(
         pipeline = Pipeline(Services(settings, lambda: s3), s3)
         for bucket in (settings.inbox_bucket, settings.archive_bucket):
             landing.ensure_bucket(s3, bucket)
-        with pipeline.services.owner_database() as connection:
-            migrate(connection, all_feeds() if feeds is None else feeds)
+        if migrated == "template1":
+            with pipeline.services.owner_database() as connection:
+                migrate(connection, all_feeds() if feeds is None else feeds)
         yield pipeline
 
 
 @pytest.fixture
-def pipeline(services: LocalServices, s3: S3Client, tmp_path: Path) -> Iterator[Pipeline]:
-    with pipeline_of(services, s3, tmp_path) as pipeline:
+def pipeline(services: LocalServices, s3: S3Client, tmp_path: Path, migrated: str) -> Iterator[Pipeline]:
+    with pipeline_of(services, s3, tmp_path, migrated=migrated) as pipeline:
         yield pipeline

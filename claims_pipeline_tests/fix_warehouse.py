@@ -317,11 +317,11 @@ class Lab:
 
 
 @contextmanager
-def new_database(services: LocalServices) -> Iterator[str]:
-    """URL of an empty database, for fixtures that outlive a test; see `database_url`."""
+def new_database(services: LocalServices, *, template: str = "template1") -> Iterator[str]:
+    """URL of an empty database, or of a copy of another one, for fixtures that outlive a test; see `database_url`."""
     name = f"t_{secrets.token_hex(8)}".encode()
     with psycopg.connect(services.database_url, autocommit=True) as connection:
-        connection.execute(b"CREATE DATABASE " + name)
+        connection.execute(b"CREATE DATABASE " + name + b" TEMPLATE " + template.encode())
     yield f"{services.database_url.rpartition('/')[0]}/{name.decode()}"
     with psycopg.connect(services.database_url, autocommit=True) as connection:
         connection.execute(b"DROP DATABASE " + name + b" WITH (FORCE)")

@@ -38,9 +38,9 @@ _META: dict[str, object] = {
 
 
 @pytest.fixture
-def connection(database_url: str) -> Iterator[psycopg.Connection]:
+def connection(warehouse_url: str) -> Iterator[psycopg.Connection]:
     """A migrated database of both senders, empty."""
-    with connect(database_url) as connection:
+    with connect(warehouse_url) as connection:
         migrate(connection, [*feeds_of("va_form526"), *feeds_of("indici")])
         yield connection
 
@@ -279,14 +279,14 @@ class TestRefresh:
         assert lacking(connection, VA, reports) is not None
 
     def test_readers_see_the_old_rows_until_all_are_there(
-        self, connection: psycopg.Connection, database_url: str
+        self, connection: psycopg.Connection, warehouse_url: str
     ) -> None:
         for _ in range(11):
             submit(connection, mailing_state="CA")
         made(connection, VA)
         for _ in range(11):
             submit(connection, mailing_state="TX")
-        with connect(database_url) as reader, reader.transaction():
+        with connect(warehouse_url) as reader, reader.transaction():
             reader.execute("set transaction isolation level repeatable read")
             before = shown(reader, "submissions_by_mailing_state")
             made(connection, VA, force=True)
