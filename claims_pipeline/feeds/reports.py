@@ -30,7 +30,7 @@ class Report:
         name: of the view in schema `bi`.
         title: what it says, a sentence for people.
         population: what is counted, as a name. Reports of one population count the same things, so that a reader could
-            subtract one from the other: they may not group by the same column.
+            subtract one from the other: they may not have a group or a sum in common.
         counted: the count's column, a plural ("submissions").
         reads: datasets that the facts are taken from.
         facts: SQL of one row per counted thing, with columns `day` (date; NULL: not counted), `person` (text, whose
@@ -107,11 +107,11 @@ def check_reports(reports: Iterable[Report]) -> None:
             raise ValueError(f"two reports are named {report.name}")
         named[report.name] = report
         population = (report.sender.name, report.population)
-        for column in report.groups:
+        for column in (*report.groups, *report.sums):
             other = grouped.setdefault((*population, column), report)
             if other is not report:
                 raise ValueError(
-                    f"reports {other.name} and {report.name} both group {report.population} by {column}: "
+                    f"reports {other.name} and {report.name} both tell {report.population} by {column}: "
                     "what one hides could be recovered from the other"
                 )
         if report.grain == "day" and days.setdefault(population, report) is not report:

@@ -6,7 +6,9 @@ What is published of a population is one partition of it: every counted thing is
 enough persons, and totals are the readers' own sums of parts. So whatever is added to or taken from each other is again
 a union of whole parts: no smaller group can be had by subtraction, which is what complementary suppression is for (CMS:
 1 to 10 hidden, and not derivable; resdac.org/node/1506). Small cells are merged with each other, from the last group
-on; where that is not enough, with the smallest part beside them, which is then hidden as well.
+on; where that is not enough, with a part beside them, which is then hidden as well. Which one, a secret decides, small
+ones likelier than large: were it always the smallest, a reader who knows the rule could tell what it was not (of two
+hidden groups that are 20 together, beside one of 11, both would be 10).
 
 Reports of one population are several partitions of the same things. They share the time alone (they may group by no
 common column, `feeds.reports.check_reports`), and time is cut in the same way for all of them: into months, small ones
@@ -19,6 +21,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -107,12 +110,51 @@ class _Pile:
     persons: Persons | None
 
 
-def protect(cells: Iterable[Cell], *, smallest: int) -> list[Part]:
-    """Merge cells to parts of at least so many persons.
+@dataclass(frozen=True)
+class Rules:
+    """How many persons a part needs, and what is hidden besides where small cells alone are not enough.
+
+    That is drawn by a secret: the same each time for who has it, and unknown to everybody else.
+
+    Attributes:
+        smallest: persons that a part must have.
+        seed: secret.
+        population: what is counted; all its reports draw alike where they cut time.
+        report: which one; each draws for itself otherwise.
+    """
+
+    smallest: int
+    seed: bytes = field(repr=False)
+    population: str
+    report: str
+
+    def allow(self, people: int) -> bool:
+        """Whether so many may be told of."""
+        return people >= self.smallest
+
+    def drawn_months(self, beside: Sequence[list[dt.date]], numbers: Mapping[dt.date, int]) -> list[dt.date]:
+        """One of several groups of months, the smaller the likelier."""
+        return min(
+            beside,
+            key=lambda group: self._wait(sum(numbers[m] for m in group), self.population, *map(str, sorted(group))),
+        )
+
+    def drawn_pile(self, beside: Sequence[_Pile]) -> _Pile:
+        """One of several piles, the smaller the likelier."""
+        return min(beside, key=lambda pile: self._wait(pile.number, self.report, str(pile.day), *pile.labels))
+
+    def _wait(self, number: int, *name: str) -> float:
+        """A time drawn for a name: the chance that it is the shortest of several is as 1 / number."""
+        digest = hashlib.sha256(self.seed + "\x1f".join(name).encode()).digest()
+        return -math.log((int.from_bytes(digest[:8], "big") + 1) / 2**64) * number
+
+
+def protect(cells: Iterable[Cell], rules: Rules) -> list[Part]:
+    """Merge cells to parts of enough persons.
 
     Args:
-        cells: all of a report; those with fewer than `smallest` people name them.
-        smallest: persons that a part must have.
+        cells: all of a report; those with too few people name them.
+        rules: see there.
 
     Returns:
         The parts, whose numbers add up to those of the cells; none where the whole has too few persons.
@@ -121,7 +163,7 @@ def protect(cells: Iterable[Cell], *, smallest: int) -> list[Part]:
     by_month: dict[dt.date, list[Cell]] = defaultdict(list)
     for cell in cells:
         by_month[cell.month].append(cell)
-    blocks = _blocks({month: _pile(None, (), group) for month, group in by_month.items()}, smallest)
+    blocks = _blocks({month: _pile(None, (), group) for month, group in by_month.items()}, rules)
     by_block: dict[_Block, list[Cell]] = defaultdict(list)
     for cell in cells:
         if block := blocks.get(cell.month):
@@ -130,7 +172,7 @@ def protect(cells: Iterable[Cell], *, smallest: int) -> list[Part]:
     return [
         _part(block, pile, depth)
         for block, group in sorted(by_block.items(), key=lambda item: (item[0].period or dt.date.min, item[0].grain))
-        for pile in _merged(group, days=block.grain == "month", depth=depth, smallest=smallest)
+        for pile in _merged(group, days=block.grain == "month", depth=depth, rules=rules)
     ]
 
 
@@ -153,49 +195,40 @@ def rounded(number: int, *, base: int, seed: bytes, name: str) -> int:
 # ---------------------------------------------------------------------------------------------- time
 
 
-def _blocks(months: Mapping[dt.date, _Pile], smallest: int) -> dict[dt.date, _Block]:
-    """The block of each month; the same for all reports of a population, since only persons and numbers decide."""
-    blocks = {month: _Block("month", month) for month, pile in months.items() if pile.people >= smallest}
+def _blocks(months: Mapping[dt.date, _Pile], rules: Rules) -> dict[dt.date, _Block]:
+    """The block of each month; the same for all reports of a population: persons, numbers and the secret decide."""
+    blocks = {month: _Block("month", month) for month, pile in months.items() if rules.allow(pile.people)}
     years: dict[int, list[dt.date]] = defaultdict(list)
     for month in sorted(months.keys() - blocks.keys()):
         years[month.year].append(month)
     left: list[dt.date] = []
     for year, small in years.items():
         beside = [month for month in blocks if month.year == year and blocks[month].grain == "month"]
-        if not _join(
-            small, [[month] for month in beside], _Block("year", dt.date(year, 1, 1)), months, blocks, smallest
-        ):
-            left += small
+        chosen = _enough(small, [[month] for month in beside], months, rules)
+        blocks.update(dict.fromkeys(chosen, _Block("year", dt.date(year, 1, 1))))
+        left += [] if chosen else small
     if left:
         whole: dict[_Block, list[dt.date]] = defaultdict(list)
         for month, block in blocks.items():
             whole[block].append(month)
-        _join(left, list(whole.values()), _Block("all", None), months, blocks, smallest)
+        blocks.update(dict.fromkeys(_enough(left, list(whole.values()), months, rules), _Block("all", None)))
     return blocks
 
 
-def _join(
-    small: list[dt.date],
-    beside: Sequence[list[dt.date]],
-    block: _Block,
-    months: Mapping[dt.date, _Pile],
-    blocks: dict[dt.date, _Block],
-    smallest: int,
-) -> bool:
-    """Make a block of small months, with the smallest of those beside them where they are not enough; False: cannot."""
-    chosen = list(small)
-    if _people([months[month] for month in small]) < smallest:
-        if not beside:
-            return False
-        chosen += min(beside, key=lambda group: (sum(months[month].number for month in group), min(group)))
-    blocks.update(dict.fromkeys(chosen, block))
-    return True
+def _enough(
+    small: list[dt.date], beside: Sequence[list[dt.date]], months: Mapping[dt.date, _Pile], rules: Rules
+) -> list[dt.date]:
+    """Small months, with others beside them where they are not enough; none where there are no others."""
+    if rules.allow(_people([months[month] for month in small])):
+        return small
+    numbers = {month: pile.number for month, pile in months.items()}
+    return small + rules.drawn_months(beside, numbers) if beside else []
 
 
 # ---------------------------------------------------------------------------------------------- groups
 
 
-def _merged(cells: Sequence[Cell], *, days: bool, depth: int, smallest: int) -> list[_Pile]:
+def _merged(cells: Sequence[Cell], *, days: bool, depth: int, rules: Rules) -> list[_Pile]:
     """A block's cells, merged level by level: the last group goes first, the day last."""
     same: dict[tuple[dt.date | None, Labels], list[Cell]] = defaultdict(list)
     for cell in cells:
@@ -204,16 +237,16 @@ def _merged(cells: Sequence[Cell], *, days: bool, depth: int, smallest: int) -> 
     small: list[_Pile] = []
     for (day, labels), group in same.items():
         pile = _pile(day, labels, group)
-        (told if pile.people >= smallest else small).append(pile)
+        (told if rules.allow(pile.people) else small).append(pile)
     dated = any(pile.day for pile in (*told, *small))
     for level in range(depth - 1, -2 if dated else -1, -1):
         if not small:
             break
-        told, small = _level(told, small, level, smallest)
+        told, small = _level(told, small, level, rules)
     return told
 
 
-def _level(told: list[_Pile], small: list[_Pile], level: int, smallest: int) -> tuple[list[_Pile], list[_Pile]]:
+def _level(told: list[_Pile], small: list[_Pile], level: int, rules: Rules) -> tuple[list[_Pile], list[_Pile]]:
     """Merge what is too small under the first `level` groups; -1 drops the day as well.
 
     Returns:
@@ -233,14 +266,12 @@ def _level(told: list[_Pile], small: list[_Pile], level: int, smallest: int) -> 
     new: list[_Pile] = []
     still: list[_Pile] = []
     for key, group in piles.items():
-        if _people(group) < smallest and beside[key]:
-            neighbour = min(
-                beside[key], key=lambda pile: (pile.people, pile.number, pile.day or dt.date.min, pile.labels)
-            )
+        if not rules.allow(_people(group)) and beside[key]:
+            neighbour = rules.drawn_pile(beside[key])
             absorbed.add(id(neighbour))
             group.append(neighbour)
         pile = _pile(*key, [cell for part in group for cell in part.cells])
-        (new if pile.people >= smallest else still).append(pile)
+        (new if rules.allow(pile.people) else still).append(pile)
     return [*(pile for pile in told if id(pile) not in absorbed), *new], still
 
 

@@ -22,7 +22,7 @@ from psycopg.types.json import Jsonb
 
 from claims_pipeline.errors import ClaimsPipelineError
 from claims_pipeline.feeds import Report, Sender
-from claims_pipeline.warehouse.bi.disclosure import NOT_GIVEN, Cell, Part, protect, rounded
+from claims_pipeline.warehouse.bi.disclosure import NOT_GIVEN, Cell, Part, Rules, protect, rounded
 from claims_pipeline.warehouse.bi.views import definition
 
 _LOCK = 526_000_010
@@ -250,7 +250,8 @@ def _up_to_date(connection: psycopg.Connection, reports: Sequence[Report], day: 
 def _make(connection: psycopg.Connection, report: Report, day: dt.date, state: int, seed: bytes) -> Refreshed:
     begun = time.perf_counter()
     cells = cells_of(connection, report, day)
-    parts = protect(cells, smallest=report.sender.smallest_cell)
+    population = f"{report.sender.name}/{report.population}"
+    parts = protect(cells, Rules(report.sender.smallest_cell, seed, population, report.name))
     _examine(report, cells, parts)
     connection.execute("delete from ops.report_part where report = %s", [report.name])
     copy = "copy ops.report_part (report, grain, period, labels, people, number, sums) from stdin"
