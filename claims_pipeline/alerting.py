@@ -19,5 +19,6 @@ def make_alerts(settings: Settings) -> Alerts:
             settings.datadog_statsd_host, settings.datadog_statsd_port, tags=[f"env:{settings.datadog_env}"]
         ),
         quiet=settings.slack_quiet,
+        runbooks=settings.runbooks_url,
         titles={sender.name: sender.title for sender in all_senders()},
     )

@@ -22,9 +22,11 @@ import psycopg
 
 from claims_pipeline import failpoints
 from claims_pipeline.errors import BadDump
+from claims_pipeline.extent import Extent
 from claims_pipeline.feeds import Feed, Sender, feeds_of
 from claims_pipeline.feeds.sidecars import CHECKSUM_SUFFIX, Promise, folder_of
 from claims_pipeline.landing import names, s3, sidecars
+from claims_pipeline.landing.looking import Part, Singles
 from claims_pipeline.services import Services
 from claims_pipeline.vocabulary import DumpStatus, DumpVerdict
 from claims_pipeline.warehouse import ledger
@@ -34,12 +36,16 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 
+MOST_SINGLES = 1_000
+"""Dumps that one look asks S3 for one by one, some seconds' work; the round through the inbox sees the others."""
+
+
 @dataclass(frozen=True)
 class Discovery:
     """What a look into an inbox found.
 
     Attributes:
-        listed: objects under the sender's prefix.
+        listed: objects that were shown under the sender's prefix.
         ignored: of these, no dumps by rule (half-written, markers, sidecars).
         new: dumps that the ledger had not seen.
         settling: dumps whose upload may still be going on.
@@ -60,43 +66,30 @@ class Discovery:
     open: tuple[Dump, ...]
 
 
-def look(services: Services, sender: Sender) -> Discovery:
-    """List a sender's inbox, and bring the ledger up to date with it. Reads no dump.
+def look(services: Services, sender: Sender, extent: Extent | None = None) -> Discovery:
+    """Look into a sender's inbox, and bring the ledger up to date with it. Reads no dump.
+
+    Dumps that are not ready, and lie outside of what is listed, are looked at one by one.
+
+    Args:
+        services: S3 and the database.
+        sender: whose inbox.
+        extent: what is listed; None for all of it.
 
     Raises:
         Transient, ClaimsPipelineError: the listing or the database failed; nothing is concluded from that.
     """
     feeds = feeds_of(sender.name)
     inbox, seconds = services.settings.inbox_bucket, services.settings.settle_seconds
-    listed = ignored = 0
-    new: list[Dump] = []
+    extent = extent or Extent.whole(services.s3, inbox, sender)
     with services.database() as connection:
         _recognise_unknown(connection, sender, feeds)
-        # Before the listing: what another look enters meanwhile cannot be missing from this one.
-        unread = ledger.unread(connection, sender.name, bucket=inbox, prefix=sender.prefix)
-        of_identity = {dump.identity: dump for dump in unread if dump.status is not DumpStatus.FAILED}
-        unread_keys, growing = {dump.key for dump in unread}, {dump.key for dump in unread if not dump.ready}
-        present: set[str] = set()
-        again: set[int] = set()
-        changed: set[int] = set()
-        nameless: set[Identity] = set()
-        for page in s3.list_objects(services.s3, inbox, sender.prefix):
-            dumps = [item for item in page if not is_ignored(sender, feeds, item.key)]
-            listed += len(page)
-            ignored += len(page) - len(dumps)
-            arrivals = [arrival_of(sender, feeds, item) for item in dumps]
-            present |= unread_keys & {item.key for item in page}
-            nameless |= {arrival.identity for arrival in arrivals if arrival.dataset is None}
-            again |= {of_identity[arrival.identity].dump_id for arrival in arrivals if arrival.identity in of_identity}
-            if grown := [arrival for arrival in arrivals if arrival.key in growing]:
-                changed |= {dump.dump_id for dump in ledger.changed(connection, grown)}
-            new += ledger.register(connection, arrivals, ready=False)
-            failpoints.reach("discover.registered")
-        lost = [dump for dump in of_identity.values() if dump.dump_id not in again | changed]
-        gone = [_close(connection, dump, overwritten=dump.key in present) for dump in lost]
+        seen = _see(services, connection, sender, extent)
+        again, changed = seen.again | extent.confirmed, seen.changed
+        gone = [_close(connection, dump, overwritten=dump.key in seen.present) for dump in seen.lost]
         again |= {dump.dump_id for dump in ledger.waiting(connection, sender.name) if dump.archive_key}
         if seconds == 0:  # the first look is enough
-            again |= changed | {dump.dump_id for dump in new}
+            again |= changed | seen.new
         settled = ledger.settled(connection, list(again), seconds=seconds)
         with connection.transaction():  # nothing is ever ready to be read that is to be refused
             waiting, ready = _readied(services, connection, feeds, settled)
@@ -112,8 +105,10 @@ def look(services: Services, sender: Sender) -> Discovery:
     strange += [dump for dump in misdated if dump is not None]
     strange += [dump for dump in gone if dump.status is DumpStatus.FAILED]
     # Also those of earlier looks: whoever was to keep them may have been killed.
-    unkept = [dump for dump in unknown if dump.ready and dump.archive_key is None and dump.identity in nameless]
-    return Discovery(listed, ignored, len(new), settling, tuple(waiting), tuple(strange), tuple(unkept), tuple(open_))
+    unkept = [dump for dump in unknown if dump.ready and dump.archive_key is None and dump.identity in seen.nameless]
+    return Discovery(
+        seen.listed, seen.ignored, len(seen.new), settling, tuple(waiting), tuple(strange), tuple(unkept), tuple(open_)
+    )
 
 
 def is_ignored(sender: Sender, feeds: Sequence[Feed], key: str) -> bool:
@@ -140,12 +135,74 @@ def arrival_of(sender: Sender, feeds: Sequence[Feed], item: s3.ListedObject) -> 
 # ---------------------------------------------------------------------------------------------- the parts of a look
 
 
+class _Seen:
+    """What a look has seen so far, page by page; of a million known objects it keeps nothing."""
+
+    def __init__(self, sender: Sender, unread: Sequence[Dump], kept: set[Identity]) -> None:
+        self._sender, self._feeds, self._kept = sender, feeds_of(sender.name), kept
+        self._unread_keys = {dump.key for dump in unread}
+        self._growing = {dump.key for dump in unread if not dump.ready}
+        self.of_identity = {dump.identity: dump for dump in unread if dump.status is not DumpStatus.FAILED}
+        self.listed = self.ignored = 0
+        self.present: set[str] = set()
+        self.again: set[int] = set()
+        self.changed: set[int] = set()
+        self.new: set[int] = set()
+        self.nameless: set[Identity] = set()
+        self.lost: list[Dump] = []
+
+    def take(self, connection: psycopg.Connection, page: Sequence[s3.ListedObject]) -> None:
+        dumps = [item for item in page if not is_ignored(self._sender, self._feeds, item.key)]
+        self.listed += len(page)
+        self.ignored += len(page) - len(dumps)
+        arrivals = [arrival_of(self._sender, self._feeds, item) for item in dumps]
+        self.present |= self._unread_keys & {item.key for item in page}
+        self.nameless |= {arrival.identity for arrival in arrivals if arrival.dataset is None} - self._kept
+        known = self.of_identity
+        self.again |= {known[arrival.identity].dump_id for arrival in arrivals if arrival.identity in known}
+        if grown := [arrival for arrival in arrivals if arrival.key in self._growing]:
+            self.changed |= {dump.dump_id for dump in ledger.changed(connection, grown)}
+        self.new |= {dump.dump_id for dump in ledger.register(connection, arrivals, ready=False)}
+        failpoints.reach("discover.registered")
+
+
 def _recognise_unknown(connection: psycopg.Connection, sender: Sender, feeds: Sequence[Feed]) -> None:
     for dump in ledger.unknown_dumps(connection, sender.name):
         item = s3.ListedObject(dump.bucket, dump.key, dump.etag, dump.size_bytes, dump.last_modified)
         arrival = arrival_of(sender, feeds, item)
         if arrival.dataset is not None:
             ledger.recognise(connection, arrival)
+
+
+def _see(services: Services, connection: psycopg.Connection, sender: Sender, extent: Extent) -> _Seen:
+    """List what the extent says, and ask for unready dumps outside of it one by one; enter what is new."""
+    inbox = services.settings.inbox_bucket
+    # Before the listing: what another look enters meanwhile cannot be missing from this one.
+    unread = ledger.unread(connection, sender.name, bucket=inbox, prefix=sender.prefix)
+    kept = {dump.identity for dump in ledger.unknown_dumps(connection, sender.name) if dump.archive_key}
+    seen = _Seen(sender, unread, kept)
+    parts: list[Part] = []
+    for stretch in extent.stretches():
+        for page in stretch:
+            seen.take(connection, page)
+            if extent.most_new is not None and len(seen.new) >= extent.most_new:
+                stretch.stop()
+        parts.append(stretch)
+    growing = [dump for dump in seen.of_identity.values() if not dump.ready and dump.dump_id not in extent.confirmed]
+    outside = [dump.key for dump in growing if not any(part.covers(dump.key) for part in parts)]
+    singles = Singles(services.s3, inbox, outside[:MOST_SINGLES])
+    for page in singles:
+        seen.take(connection, page)
+    parts.append(singles)
+    told = [dump for dump in unread if dump.dump_id in extent.confirmed]  # seen a moment ago, when its event was heard
+    seen.nameless |= {dump.identity for dump in told if dump.dataset is None}
+    still = seen.again | seen.changed | extent.confirmed
+    seen.lost = [
+        dump
+        for dump in seen.of_identity.values()
+        if dump.dump_id not in still and any(part.covers(dump.key) for part in parts)
+    ]
+    return seen
 
 
 def _close(connection: psycopg.Connection, dump: Dump, *, overwritten: bool) -> Dump:

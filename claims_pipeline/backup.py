@@ -23,6 +23,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+from claims_pipeline import telemetry
 from claims_pipeline.errors import ClaimsPipelineError, safe_text
 from claims_pipeline.landing import backups, s3
 from claims_pipeline.landing.backups import Manifest, Stored, TableContent
@@ -354,6 +355,11 @@ class Backups:
             self._append(entry, quietly=bool(error))
 
     def _append(self, entry: Entry, *, quietly: bool) -> None:
+        telemetry.event(
+            f"{entry.kind}_{'made' if entry.kind == 'backup' else 'ended'}" if entry.passed else f"{entry.kind}_failed",
+            level="info" if entry.passed else "error", run_id=entry.run_id, location=entry.location or None,
+            tables=entry.tables, rows=entry.rows, bytes=entry.bytes, seconds=entry.seconds, reason=entry.reason or None,
+        )  # fmt: skip
         try:
             with self.services.database() as connection:
                 backup_log.record(connection, entry)

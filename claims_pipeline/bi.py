@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
+from claims_pipeline import telemetry
 from claims_pipeline.feeds import Report, Sender, all_reports, all_senders
 from claims_pipeline.services import Services
 from claims_pipeline.warehouse.bi import refresh as work
@@ -35,7 +36,14 @@ def refresh(services: Services, senders: Iterable[Sender] | None = None, *, forc
     with services.database() as connection:
         for sender in all_senders() if senders is None else senders:
             if reports := reports_of(sender):
-                done += work.refresh(connection, sender, reports, force=force)
+                of_sender = work.refresh(connection, sender, reports, force=force)
+                done += of_sender
+                for one in of_sender:
+                    if one.made:
+                        telemetry.event(
+                            "report_refreshed", sender=sender.name, report=one.report, as_of=one.as_of.isoformat(),
+                            rows=one.parts, merged=one.merged, seconds=round(one.seconds, 3),
+                        )  # fmt: skip
     return done
 
 

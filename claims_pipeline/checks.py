@@ -152,18 +152,20 @@ def days_due(feed: Feed, *, now: dt.datetime, lookback: int) -> list[dt.date]:
     """Delivery days whose dump should have arrived by now, oldest first.
 
     Args:
-        feed: whose calendar counts.
-        now: aware; compared in the sender's time zone.
+        feed: whose calendar counts, grace included.
+        now: aware.
         lookback: how many days to look back.
     """
-    calendar, local = feed.sender.calendar, now.astimezone(ZoneInfo(feed.sender.timezone))
-    last = local.date() if local.time() >= calendar.due else local.date() - dt.timedelta(days=1)
+    calendar, zone = feed.deliveries, ZoneInfo(feed.sender.timezone)
+    last = now.astimezone(zone).date()
+    while calendar.deadline(last, zone) > now:
+        last -= dt.timedelta(days=1)
     days = [last - dt.timedelta(days=back) for back in range(lookback)]
     return sorted(day for day in days if day >= feed.sender.start and calendar.expects(day))
 
 
 def fresh(feed: Feed, *, now: dt.datetime, last_loaded_day: dt.date | None) -> CheckOutcome:
-    """Whether the newest day that the sender's calendar expects is in the table.
+    """Whether the newest day that the feed's calendar expects is in the table.
 
     Args:
         feed: the feed.
@@ -175,7 +177,7 @@ def fresh(feed: Feed, *, now: dt.datetime, last_loaded_day: dt.date | None) -> C
     behind = sum(1 for day in due if last_loaded_day is None or day > last_loaded_day)
     passed = behind == 0
     have = last_loaded_day.isoformat() if last_loaded_day else "nothing"
-    by = f"{feed.sender.calendar.due:%H:%M} {feed.sender.timezone}"
+    by = f"{feed.deliveries.due:%H:%M} {feed.sender.timezone}"
     summary = f"loaded up to {have}; {expected or 'nothing'} was due by {by}"
     figures: dict[str, int | float | str] = {
         "last_loaded_day": have,

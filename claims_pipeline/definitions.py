@@ -10,6 +10,7 @@ from claims_pipeline.feeds import all_feeds, all_senders
 from claims_pipeline.orchestration.assets import feed_assets
 from claims_pipeline.orchestration.audit import audit_chains, audit_schedule
 from claims_pipeline.orchestration.bi import report_assets, reports_sensor
+from claims_pipeline.orchestration.heartbeat import heartbeat_sensor
 from claims_pipeline.orchestration.prune import prune_asset, prune_schedule
 from claims_pipeline.orchestration.quarantine_jobs import decide_held, replay_quarantine
 from claims_pipeline.orchestration.rebuild_drill import rebuild_drill, rebuild_drill_schedule
@@ -36,7 +37,12 @@ def build_definitions(resources: Mapping[str, object] | None = None) -> dg.Defin
             restore_drill,
             rebuild_drill,
         ],
-        sensors=[*(arrivals_sensor(sender) for sender in all_senders()), reports_sensor(), killed_runs_sensor()],
+        sensors=[
+            *(arrivals_sensor(sender) for sender in all_senders()),
+            reports_sensor(),
+            killed_runs_sensor(),
+            heartbeat_sensor(),
+        ],
         schedules=[
             *(missing_schedule(sender) for sender in all_senders()),
             digest_schedule(),

@@ -6,7 +6,9 @@ with them; reading settings at import.
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import datetime as dt
 import secrets
 import shutil
 from collections.abc import Callable
@@ -14,11 +16,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from claims_pipeline import local
+from claims_pipeline import local, telemetry
 from claims_pipeline.errors import SettingsError
 from claims_pipeline.frames.keys import KeyRing, Keys, make_key_ring
 from claims_pipeline.secrets_store import read_secret
@@ -28,8 +30,11 @@ from claims_pipeline.warehouse.connection import connect
 from claims_pipeline.warehouse.roles import LOGINS, ensure_passwords, login_url
 
 if TYPE_CHECKING:
+    import boto3.session
     from botocore.config import Config
     from mypy_boto3_s3 import S3Client
+
+    from claims_pipeline.landing.queue import Queue
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,31 @@ def s3_config(endpoint_url: str | None, *, max_attempts: int = 5) -> Config:
     return config.merge(Config(response_checksum_validation="when_required"))
 
 
+def s3_session(profile_name: str | None = None) -> boto3.session.Session:
+    """A session whose clients read the times of a listing without trying all forms of a date.
+
+    botocore lets dateutil guess each one; that is more than half of the time that a listing of many keys takes.
+
+    Args:
+        profile_name: of the AWS configuration; None for boto3's choice.
+    """
+    import boto3
+    import botocore.session
+
+    core = botocore.session.Session(profile=profile_name)
+    core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_moment)
+    return boto3.session.Session(botocore_session=core)
+
+
+def _moment(value: Any) -> dt.datetime:  # noqa: ANN401 - text or a number, as botocore hands it over
+    from botocore.utils import parse_timestamp
+
+    if isinstance(value, str) and value.endswith("Z"):
+        with contextlib.suppress(ValueError):
+            return dt.datetime.fromisoformat(value)
+    return parse_timestamp(value)
+
+
 class Services:
     """The parts that settings point to.
 
@@ -69,6 +99,7 @@ class Services:
 
     def __init__(self, settings: Settings, s3_client: Callable[[], S3Client] | None = None) -> None:
         self.settings = settings
+        telemetry.set_up(settings.log_format)
         self._s3_client = s3_client
         self._set_up = ""  # the embedded cluster whose roles we know to be set up
         self._passwords: dict[Role, str] = {}
@@ -176,10 +207,8 @@ class Services:
             return self._s3_client()
         if self.embedded_s3:
             return local.s3_client(local.ensure_s3(self.settings.state_dir))
-        import boto3
-
         access = self.s3_access
-        return boto3.client(
+        return s3_session().client(
             "s3",
             endpoint_url=access.endpoint_url,
             region_name=access.region,
@@ -187,6 +216,21 @@ class Services:
             aws_secret_access_key=access.secret_access_key,
             config=s3_config(access.endpoint_url),
         )
+
+    @cached_property
+    def events_queue(self) -> Queue | None:
+        """The queue of the inbox's events; None where none is set.
+
+        Raises:
+            SettingsError: the setting is no URL.
+        """
+        s = self.settings
+        if not s.events_queue_url:
+            return None
+        from claims_pipeline.landing.queue import Queue  # with botocore, as above
+
+        secret = s.s3_secret_access_key.get_secret_value() if s.s3_secret_access_key else None
+        return Queue(s.events_queue_url, region=s.s3_region, access_key_id=s.s3_access_key_id, secret_access_key=secret)
 
     def postgres_program(self, name: str) -> Path:
         """Where pg_dump or pg_restore is: in CLAIMS_PG_BIN, else on PATH, else the embedded server's own.

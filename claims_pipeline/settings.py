@@ -76,6 +76,23 @@ class Settings(BaseSettings):
         description="Seconds at least between the two looks that must see a dump the same before it is read. "
         "0: one look is enough.",
     )
+    events_queue_url: str | None = Field(
+        None,
+        description="URL of an SQS queue with the inbox's S3 events (docs/events.md). Unset: dumps are found by "
+        "listing alone.",
+    )
+    listing_minutes: float = Field(
+        15,
+        ge=0,
+        description="Minutes between the beginnings of two listings of a whole inbox, where events are on or the "
+        "listing takes more than one tick. Other inboxes are listed at every tick.",
+    )
+    listing_days: int = Field(
+        14,
+        ge=1,
+        description="Last delivery days whose names are listed first where the whole inbox takes more than one tick "
+        "and names begin with the day.",
+    )
     batch_bytes: int = Field(4 << 20, ge=1 << 16, description="Bytes of CSV handled at once; bounds a run's memory.")
     validation_threads: int | None = Field(
         None, ge=1, description="Batches of one dump that are worked on at once. Unset: one per core, at most 4."
@@ -96,6 +113,29 @@ class Settings(BaseSettings):
     datadog_statsd_host: str | None = Field(None, description="Host of the DogStatsD agent. Unset: no metrics.")
     datadog_statsd_port: int = Field(8125, description="UDP port of the DogStatsD agent.")
     datadog_env: str = Field("local", description="Value of the 'env' tag on every metric and event.")
+
+    datadog_api_url: str = Field(
+        "https://api.datadoghq.com",
+        description="Datadog's API for `claims-pipeline monitors`: by site, such as https://api.ddog-gov.com.",
+    )
+    datadog_api_key: SecretStr | None = Field(None, description="API key for `claims-pipeline monitors`.")
+    datadog_app_key: SecretStr | None = Field(
+        None, description="Application key for `claims-pipeline monitors`: monitors_* and dashboards_* scopes."
+    )
+    datadog_notify: str = Field(
+        "", description="Whom monitors tell, in Datadog's handles: '@slack-claims-pipeline @pagerduty-claims'."
+    )
+    runbooks_url: str = Field(
+        "docs/runbooks",
+        description="Folder of the runbooks in Slack messages and monitors: where people read this repository's "
+        "docs/runbooks, such as https://<git host>/<repository>/blob/main/docs/runbooks.",
+    )
+
+    log_format: Literal["text", "json"] = Field(
+        "text",
+        description="json: each event (a dump archived, validated, loaded, refused; a report, a backup made) is a JSON "
+        "line on standard error, besides what commands print and Dagster logs. See docs/monitoring.md.",
+    )
 
     prune: Literal["apply", "dry-run"] = Field(
         "apply",

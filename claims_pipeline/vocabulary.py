@@ -175,6 +175,70 @@ class DumpReport:
 
 
 @dataclass(frozen=True)
+class Pulse:
+    """What monitors watch besides runs: how things stand, whether or not anything happens.
+
+    Attributes:
+        held: dumps that wait for a person, by feed ("sender/dataset"); 0 where none does.
+        days_behind: delivery days that were due and are not in the table, by feed.
+        reports_behind: whether the reports of a sender lack what its tables hold, by sender with reports.
+    """
+
+    held: dict[str, int]
+    days_behind: dict[str, int]
+    reports_behind: dict[str, bool]
+
+
+class DeliveryState(StrEnum):
+    """How what a calendar expects of a feed on a delivery day stands."""
+
+    DUE = "due"  # not yet time
+    LATE = "late"  # past the time, within grace; or all came, after the time
+    MISSING = "missing"  # past the time and its grace
+    ARRIVED = "arrived"
+    EARLY = "early"  # all came, the first before the earliest time
+    DOUBLE = "double"  # more came than are due
+
+
+class DeliveryNews(StrEnum):
+    """What people are told of a delivery, each once."""
+
+    MISSING = "missing"
+    LATE = "late"
+    RECOVERED = "recovered"  # came after it was told as missing
+    EARLY = "early"
+    DOUBLE = "double"
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What is due of a feed on a delivery day, and what came.
+
+    Attributes:
+        feed: "sender/dataset".
+        day: delivery day, in the sender's zone.
+        state: how it stands.
+        due_at: by when it is due; UTC.
+        dumps_due: how many dumps are due.
+        dumps: how many came, told apart by their names.
+        completed_at: when the last of those that are due was uploaded (UTC); None before.
+    """
+
+    feed: str
+    day: dt.date
+    state: DeliveryState
+    due_at: dt.datetime
+    dumps_due: int
+    dumps: int
+    completed_at: dt.datetime | None
+
+    @property
+    def late_by(self) -> dt.timedelta:
+        """How much after the time all that is due had come; nothing where it was in time, or is not there."""
+        return max((self.completed_at or self.due_at) - self.due_at, dt.timedelta(0))
+
+
+@dataclass(frozen=True)
 class RunReport:
     """What one run did: the content of its one Slack message and its metrics.
 

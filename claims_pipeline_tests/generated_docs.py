@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 from claims_pipeline import settings
 from claims_pipeline.alerts import metrics_table
 from claims_pipeline.dictionary import dictionary as dictionary_of
 from claims_pipeline.dictionary import pages as dictionary_pages
 from claims_pipeline.feeds import all_feeds, all_reports
+from claims_pipeline.monitors import Target, dashboard, monitors
 from claims_pipeline.settings import PROJECT_ROOT
 
 _METRICS = """# Metrics
@@ -23,8 +26,18 @@ def pages() -> dict[str, str]:
     return {
         ".env.example": settings.example(),
         "docs/metrics.md": _METRICS + metrics_table(),
+        "deploy/datadog/monitors.json": _json(monitors(_SHOWN)),
+        "deploy/datadog/dashboard.json": _json(dashboard()),
         **{f"docs/dictionary/{name}": text for name, text in dictionary.items()},
     }
+
+
+_SHOWN = Target(env="prod", runbooks=settings.Settings.model_fields["runbooks_url"].default)
+"""Whose monitors the repository shows; `claims-pipeline monitors apply` fills in the env of the settings."""
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2) + "\n"
 
 
 if __name__ == "__main__":

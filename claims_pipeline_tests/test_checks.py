@@ -9,7 +9,7 @@ import pytest
 
 from claims_pipeline import checks
 from claims_pipeline.feeds import Feed
-from claims_pipeline.feeds.contract import Budget, Calendar, Sender
+from claims_pipeline.feeds.contract import Budget, Calendar, Holidays, Sender
 from claims_pipeline.feeds.drift import Change
 from claims_pipeline.vocabulary import CheckName, CheckOutcome, RowCounts
 from claims_pipeline_tests.fix_warehouse import Visits
@@ -127,6 +127,29 @@ def test_a_day_is_due_at_the_senders_hour(now: dt.datetime, last: dt.date) -> No
 def test_only_days_of_the_calendar_since_the_start_are_due() -> None:
     due = checks.days_due(VISITS, now=DUE, lookback=14)
     assert [day.isoformat() for day in due] == ["2026-04-28", "2026-04-29", "2026-04-30", "2026-05-01", "2026-05-04"]
+
+
+def test_a_holiday_is_not_due() -> None:
+    kept = dataclasses.replace(VISITS, calendar=dataclasses.replace(CLINIC.calendar, holidays=Holidays("NZ")))
+    now = dt.datetime(2026, 10, 26, 10, tzinfo=dt.UTC)  # late on Labour Day, in Auckland
+    found = [checks.days_due(feed, now=now, lookback=1) for feed in (VISITS, kept)]
+    assert found == [[dt.date(2026, 10, 26)], []]
+
+
+def test_a_day_is_not_due_within_its_grace() -> None:
+    patient = dataclasses.replace(VISITS, calendar=dataclasses.replace(CLINIC.calendar, grace=dt.timedelta(hours=2)))
+    hours = dt.timedelta(hours=2)
+    late = [checks.days_due(patient, now=now, lookback=3)[-1:] for now in (DUE + hours - SECOND, DUE + hours)]
+    assert late == [[dt.date(2026, 5, 1)], [MONDAY]]
+
+
+@pytest.mark.parametrize("now", [dt.datetime(2026, 4, 4, hour, 30, tzinfo=dt.UTC) for hour in (13, 14, 15)])
+def test_a_day_that_was_due_stays_due_when_clocks_go_back(now: dt.datetime) -> None:
+    """In Auckland, 2:30 to 2:59 on 5 April 2026 come twice: the first 2:45 is the time."""
+    night = dataclasses.replace(VISITS, calendar=Calendar(due=dt.time(2, 45)))
+    sender = dataclasses.replace(CLINIC, start=dt.date(2026, 4, 1))
+    due = checks.days_due(dataclasses.replace(night, sender=sender), now=now, lookback=1)
+    assert due == [dt.date(2026, 4, 5 if now.hour >= 14 else 4)]
 
 
 @pytest.mark.parametrize(

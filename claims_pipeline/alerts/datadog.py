@@ -1,135 +1,53 @@
 """Datadog: documented metrics and events over DogStatsD, by UDP, which neither blocks nor raises.
 
-Belongs here: the list of metrics, and which report becomes which figure. Does not belong here: what Slack is told, and
-keys, run ids or rows as tags (each new value of a tag is a new, paid series).
+Belongs here: which report becomes which figure. Does not belong here: the list of metrics (`metrics`), what Slack is
+told, and keys, run ids or rows as tags (each new value of a tag is a new, paid series).
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from claims_pipeline.alerts.messages import next_step, run_headline
+from claims_pipeline.alerts.metrics import (
+    BACKUP_AGE,
+    BACKUP_BYTES,
+    BACKUP_DURATION,
+    CHECKS_FAILED,
+    DAYS_BEHIND,
+    DELIVERIES,
+    DRILL_AGE,
+    DUMP_BYTES,
+    DUMPS,
+    DUMPS_HELD,
+    DUMPS_MISSING,
+    EVENTS,
+    EVENTS_AGE,
+    HEARTBEAT,
+    ISSUES,
+    LATENESS,
+    LOAD_DURATION,
+    REJECTS,
+    REPORTS_BEHIND,
+    ROWS,
+    RUN_DURATION,
+    RUNS,
+    UPKEEP_FAILED,
+    Metric,
+)
 from claims_pipeline.alerts.once import say_once
 from claims_pipeline.alerts.text import cut, one_line
 from claims_pipeline.errors import safe_text
-from claims_pipeline.vocabulary import RunReport
+from claims_pipeline.vocabulary import Delivery, DeliveryNews, Pulse, RunReport
 
 if TYPE_CHECKING:
     from datadog.dogstatsd.base import DogStatsd
 
 MAX_EVENT = 1000  # an event is one datagram; DogStatsD's limit is 8 KB
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A metric as Datadog shows it.
-
-    Attributes:
-        name: its full name.
-        type: "count" (summed over time), "distribution" (one value each time, percentiles by Datadog) or "gauge" (the
-            latest value).
-        unit: Datadog's name of the unit.
-        tags: names of its tags, besides the constant ones.
-        meaning: what one reads off it.
-    """
-
-    name: str
-    type: Literal["count", "distribution", "gauge"]
-    unit: str
-    tags: tuple[str, ...]
-    meaning: str
-
-
-RUNS = Metric(
-    "claims.runs",
-    "count",
-    "run",
-    ("sender", "outcome"),
-    "Runs ended, by outcome: success, attention (a dump was refused or a check failed), failure, crash (killed).",
-)
-RUN_DURATION = Metric(
-    "claims.run.duration", "distribution", "second", ("sender", "outcome"), "Wall time of a run that ended by itself."
-)
-DUMPS = Metric(
-    "claims.dumps",
-    "count",
-    "file",
-    ("sender", "dataset", "verdict", "status"),
-    "Dumps handled, by what they are and how far they came; verdict not_read where a dump was not read.",
-)
-DUMPS_MISSING = Metric(
-    "claims.dumps.missing", "count", "file", ("sender", "dataset"), "Dumps that were due and are not in the inbox."
-)
-DUMP_BYTES = Metric("claims.dump.bytes", "distribution", "byte", ("sender", "dataset"), "Size of a dump.")
-LOAD_DURATION = Metric(
-    "claims.load.duration", "distribution", "second", ("sender", "dataset", "status"), "Time spent on one dump."
-)
-ROWS = Metric(
-    "claims.rows",
-    "count",
-    "row",
-    ("sender", "dataset", "verdict"),
-    "Rows by verdict; all but deleted add up to the rows read.",
-)
-REJECTS = Metric("claims.rejects", "count", "row", ("sender", "dataset", "rule"), "Quarantined rows by rule.")
-ISSUES = Metric(
-    "claims.issues",
-    "count",
-    "value",
-    ("sender", "dataset", "rule"),
-    "Values set to NULL or kept with a warning, by rule; their rows are loaded.",
-)
-CHECKS_FAILED = Metric(
-    "claims.checks.failed", "count", "check", ("sender", "dataset", "check"), "Asset checks that did not pass."
-)
-UPKEEP_FAILED = Metric(
-    "claims.upkeep.failed", "count", "task", ("task",), "Tasks of upkeep that failed, such as backup, restore_drill."
-)
-BACKUP_AGE = Metric(
-    "claims.backup.age",
-    "gauge",
-    "second",
-    (),
-    "Time since the last good backup was begun; since the database was set up, where there is none. Sent hourly.",
-)
-DRILL_AGE = Metric(
-    "claims.backup.drill.age",
-    "gauge",
-    "second",
-    (),
-    "Time since the last good restore drill; since the database was set up, where there is none. Sent hourly.",
-)
-BACKUP_BYTES = Metric("claims.backup.bytes", "gauge", "byte", (), "Compressed size of the last good backup.")
-BACKUP_DURATION = Metric("claims.backup.duration", "gauge", "second", (), "Time that the last good backup took.")
-
-METRICS = (
-    RUNS,
-    RUN_DURATION,
-    DUMPS,
-    DUMPS_MISSING,
-    DUMP_BYTES,
-    LOAD_DURATION,
-    ROWS,
-    REJECTS,
-    ISSUES,
-    CHECKS_FAILED,
-    UPKEEP_FAILED,
-    BACKUP_AGE,
-    DRILL_AGE,
-    BACKUP_BYTES,
-    BACKUP_DURATION,
-)
-
-
-def metrics_table() -> str:
-    """The documented metrics as a Markdown table."""
-    lines = ["| metric | type | unit | tags | meaning |", "|---|---|---|---|---|"]
-    lines += [f"| `{m.name}` | {m.type} | {m.unit} | {', '.join(m.tags)} | {m.meaning} |" for m in METRICS]
-    return "\n".join(lines) + "\n"
 
 
 class DatadogSink:
@@ -215,6 +133,30 @@ class DatadogSink:
             batch.add(DUMPS_MISSING, 1, **_feed_tags(feed))
         self._send(batch)
 
+    def delivered(self, news: DeliveryNews, deliveries: Sequence[Delivery]) -> None:
+        """Count deliveries that came otherwise than the calendar says, and how late they were."""
+        batch = _Batch()
+        for delivery in deliveries:
+            feed = _feed_tags(delivery.feed)
+            batch.add(DELIVERIES, 1, **feed, news=news.value)
+            if news in (DeliveryNews.LATE, DeliveryNews.RECOVERED):
+                batch.add(LATENESS, delivery.late_by.total_seconds(), **feed)
+        self._send(batch)
+
+    def events(self, kinds: Mapping[str, int], *, oldest_seconds: float | None) -> None:
+        """Count events of S3 by what they told, and send how long the oldest had waited.
+
+        Args:
+            kinds: how many of which kind.
+            oldest_seconds: since the oldest was sent; None where the queue could not be read.
+        """
+        batch = _Batch()
+        for kind, events in kinds.items():
+            batch.add(EVENTS, events, kind=kind)
+        if oldest_seconds is not None:
+            batch.add(EVENTS_AGE, oldest_seconds)
+        self._send(batch)
+
     def upkeep_failed(self, *, task: str, title: str, text: str) -> None:
         """Count a task of upkeep that failed, and send an event about it.
 
@@ -245,6 +187,23 @@ class DatadogSink:
         if backup_bytes is not None and backup_seconds is not None:
             batch.add(BACKUP_BYTES, backup_bytes)
             batch.add(BACKUP_DURATION, backup_seconds)
+        self._send(batch)
+
+    def heartbeat(self) -> None:
+        """Count a sign of life."""
+        batch = _Batch()
+        batch.add(HEARTBEAT, 1)
+        self._send(batch)
+
+    def pulse(self, pulse: Pulse) -> None:
+        """Send how things stand."""
+        batch = _Batch()
+        for feed, held in pulse.held.items():
+            batch.add(DUMPS_HELD, held, **_feed_tags(feed))
+        for feed, days in pulse.days_behind.items():
+            batch.add(DAYS_BEHIND, days, **_feed_tags(feed))
+        for sender, behind in pulse.reports_behind.items():
+            batch.add(REPORTS_BEHIND, int(behind), sender=sender)
         self._send(batch)
 
     def _send(self, batch: _Batch) -> None:

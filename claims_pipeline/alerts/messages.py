@@ -12,6 +12,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
 from claims_pipeline.alerts import blocks
 from claims_pipeline.alerts.text import (
@@ -27,7 +28,16 @@ from claims_pipeline.alerts.text import (
     prose,
     size,
 )
-from claims_pipeline.vocabulary import CheckOutcome, DumpReport, DumpStatus, DumpVerdict, RowCounts, RunReport
+from claims_pipeline.vocabulary import (
+    CheckOutcome,
+    Delivery,
+    DeliveryNews,
+    DumpReport,
+    DumpStatus,
+    DumpVerdict,
+    RowCounts,
+    RunReport,
+)
 
 MAX_TEXT = 600  # the notification's text; Slack takes more, a phone's lock screen does not
 MAX_RULES = 5
@@ -163,6 +173,67 @@ def missing_message(
     )
 
 
+def delivery_message(
+    *, news: DeliveryNews, deliveries: Sequence[Delivery], timezone: str, title: str | None = None
+) -> Message:
+    """Deliveries that came otherwise than their calendar says: late, after they were missing, early, or too many.
+
+    Args:
+        news: what is told of all of them; not that they are missing, for which there is `missing_message`.
+        deliveries: of one sender.
+        timezone: the sender's zone, in which times are told.
+        title: the sender's name for people; None means its identifier.
+    """
+    emoji, words, step = _DELIVERED[news]
+    name = title or deliveries[0].feed.partition("/")[0]
+    lines = [_delivery(news, delivery, ZoneInfo(timezone)) for delivery in deliveries]
+    return _message(
+        f"{emoji} {name}: {count(len(deliveries), 'feed')} {words}",
+        blocks.bullets("Feeds", lines, most=MAX_LINES),
+        step=step,
+        detail=lines[0],
+    )
+
+
+_DELIVERED = {
+    DeliveryNews.RECOVERED: (
+        ":white_check_mark:",
+        "arrived after having been missing",
+        "Nothing to do: what comes late is loaded by itself.",
+    ),
+    DeliveryNews.LATE: (
+        ":alarm_clock:",
+        "arrived late",
+        "Nothing to do: it is loaded by itself. If it comes late often, agree on another time with the sender, and "
+        "change the feed's calendar.",
+    ),
+    DeliveryNews.EARLY: (
+        ":hourglass_flowing_sand:",
+        "arrived early",
+        "Ask the sender whether it was made too early: what happened after it was made is not in it.",
+    ),
+    DeliveryNews.DOUBLE: (
+        ":heavy_plus_sign:",
+        "delivered more dumps than are due",
+        "Ask the sender whether all are meant. All are loaded; of rows with one key the newest stays. "
+        "`claims-pipeline undo` takes one out that is wrong.",
+    ),
+}
+"""By news: emoji, words, what to do."""
+
+
+def _delivery(news: DeliveryNews, delivery: Delivery, zone: ZoneInfo) -> str:
+    of = f"{code(delivery.feed)} of {delivery.day.isoformat()}"
+    if news is DeliveryNews.DOUBLE:
+        return f"{of}: {count(delivery.dumps, 'dump')}, {delivery.dumps_due:,} due"
+    due = delivery.due_at.astimezone(zone)
+    came = (delivery.completed_at or delivery.due_at).astimezone(zone)
+    when = f"came {came:%Y-%m-%d %H:%M}, due by {due:%Y-%m-%d %H:%M} {due.tzname() or ''}".strip()
+    if news is DeliveryNews.EARLY:
+        return f"{of}: {when}"
+    return f"{of}: arrived {duration(delivery.late_by.total_seconds())} late ({when})"
+
+
 def digest_message(*, day: dt.date, dumps: Sequence[DumpReport], missing: Sequence[str] = ()) -> Message:
     """What became of everything that a day brought.
 
@@ -184,6 +255,25 @@ def digest_message(*, day: dt.date, dumps: Sequence[DumpReport], missing: Sequen
         ],
         step=" ".join(filter(None, steps)) or "Nothing to do.",
         detail=listed(_row_verdicts(rows)),
+    )
+
+
+def events_message(reasons: Sequence[str]) -> Message:
+    """Messages in the queue of S3's events that are none, or of an unknown form.
+
+    Args:
+        reasons: why, one for each message; they quote nothing of it.
+    """
+    lines = [f"{prose(why, 200)}: {times:,}" for why, times in Counter(reasons).items()]
+    return _message(
+        f":envelope: {count(len(reasons), 'message')} in the events queue not understood",
+        [
+            blocks.paragraph("They stay in the queue until its redrive policy moves them to the dead-letter queue."),
+            *blocks.bullets("Why", lines, most=MAX_LINES),
+        ],
+        step="No dump is lost: what events do not tell is found by listing. Look at the dead-letter queue, find out "
+        "who sends there what is no event of S3, and stop it (docs/events.md).",
+        detail=lines[0],
     )
 
 

@@ -17,15 +17,18 @@ from claims_pipeline.alerts.messages import (
     Message,
     Posted,
     crash_message,
+    delivery_message,
     digest_message,
+    events_message,
     missing_message,
     run_message,
     upkeep_message,
 )
 from claims_pipeline.alerts.once import say_once
+from claims_pipeline.alerts.runbooks import Runbook, linked, of_dumps, of_report, of_task
 from claims_pipeline.alerts.slack import SlackSink
 from claims_pipeline.errors import safe_text
-from claims_pipeline.vocabulary import DumpReport, RunReport
+from claims_pipeline.vocabulary import Delivery, DeliveryNews, DumpReport, Pulse, RunReport
 
 
 @dataclass(frozen=True)
@@ -39,12 +42,19 @@ class Alerts:
         datadog: the agent; None for none.
         quiet: no message for a run that went well (the digest tells of it).
         titles: senders' names for people, by identifier.
+        runbooks: folder of the runbooks, URL or path.
     """
 
     slack: SlackSink | None
     datadog: DatadogSink | None
     quiet: bool = False
     titles: Mapping[str, str] = field(default_factory=dict)
+    runbooks: str = "docs/runbooks"
+
+    @property
+    def has_channel(self) -> bool:
+        """Whether messages are posted: one that was not is then worth another try."""
+        return self.slack is not None and self.slack.on
 
     def run_ended(self, report: RunReport, previous: Posted | None = None) -> Posted | None:
         """Tell what a run did: metrics always, a message unless it went well in quiet mode.
@@ -63,7 +73,8 @@ class Alerts:
         with _harmless("a run's message"):
             if previous is None and self.quiet and report.outcome == "success":
                 return None
-            return self._tell(run_message(report, title=self.titles.get(report.sender)), previous)
+            message = run_message(report, title=self.titles.get(report.sender))
+            return self._tell(message, previous, of_report(report))
         return previous
 
     def crashed(
@@ -95,7 +106,7 @@ class Alerts:
                 run_url=run_url,
                 title=self.titles.get(sender),
             )
-            return self._tell(message, previous)
+            return self._tell(message, previous, Runbook.KILLED_RUN)
         return previous
 
     def missing(
@@ -108,13 +119,51 @@ class Alerts:
             if self.datadog is not None and feeds:
                 self.datadog.dumps_missing(feeds)
         with _harmless("the message of missing dumps"):
-            return self._tell(missing_message(feeds=feeds, day=day, due=due, waiting=waiting), None)
+            page = Runbook.MISSING_DUMP if feeds else Runbook.WAITING_DUMP
+            return self._tell(missing_message(feeds=feeds, day=day, due=due, waiting=waiting), None, page)
+        return None
+
+    def delivered(
+        self, *, news: DeliveryNews, deliveries: Sequence[Delivery], sender: str, timezone: str
+    ) -> Posted | None:
+        """Tell that deliveries came otherwise than expected; see `delivery_message`. In quiet mode, too.
+
+        Returns:
+            The message; None where there is none.
+        """
+        with _harmless("the metrics of deliveries"):
+            if self.datadog is not None:
+                self.datadog.delivered(news, deliveries)
+        with _harmless("the message of deliveries"):
+            message = delivery_message(
+                news=news, deliveries=deliveries, timezone=timezone, title=self.titles.get(sender)
+            )
+            return self._tell(message, None, Runbook.UNEXPECTED_DELIVERY)
         return None
 
     def digest(self, *, day: dt.date, dumps: Sequence[DumpReport], missing: Sequence[str] = ()) -> Posted | None:
         """Post a day's digest; see `digest_message`. A schedule asks for it in quiet mode, a person at any time."""
         with _harmless("the digest"):
-            return self._tell(digest_message(day=day, dumps=dumps, missing=missing), None)
+            page = of_dumps(dumps) or (Runbook.MISSING_DUMP if missing else None)
+            return self._tell(digest_message(day=day, dumps=dumps, missing=missing), None, page)
+        return None
+
+    def events(
+        self, kinds: Mapping[str, int], *, oldest_seconds: float | None, not_understood: Sequence[str] = ()
+    ) -> Posted | None:
+        """Tell what was heard of S3's events: metrics always, a message where some are not understood.
+
+        Args:
+            kinds: how many of which kind.
+            oldest_seconds: since the oldest was sent; None where the queue could not be read.
+            not_understood: why, of each message that was received for the first time.
+        """
+        with _harmless("the metrics of events"):
+            if self.datadog is not None:
+                self.datadog.events(kinds, oldest_seconds=oldest_seconds)
+        with _harmless("the message of events"):
+            if not_understood:
+                return self._tell(events_message(not_understood), None, Runbook.DEAD_LETTERS)
         return None
 
     def upkeep_failed(self, *, task: str, error: str, run_id: str, run_url: str | None = None) -> Posted | None:
@@ -127,7 +176,8 @@ class Alerts:
             if self.datadog is not None:
                 self.datadog.upkeep_failed(task=task, title=f"Upkeep: {task} failed", text=error)
         with _harmless("the message of upkeep"):
-            return self._tell(upkeep_message(task=task, error=error, run_id=run_id, run_url=run_url), None)
+            message = upkeep_message(task=task, error=error, run_id=run_id, run_url=run_url)
+            return self._tell(message, None, of_task(task))
         return None
 
     def backups(
@@ -143,9 +193,22 @@ class Alerts:
                     backup_seconds=backup_seconds,
                 )
 
-    def _tell(self, message: Message, previous: Posted | None) -> Posted | None:
+    def heartbeat(self) -> None:
+        """Send a sign of life, which a monitor misses when it stops."""
+        with _harmless("the heartbeat"):
+            if self.datadog is not None:
+                self.datadog.heartbeat()
+
+    def pulse(self, pulse: Pulse) -> None:
+        """Send how things stand: dumps held, feeds and reports behind."""
+        with _harmless("the metrics of the pulse"):
+            if self.datadog is not None:
+                self.datadog.pulse(pulse)
+
+    def _tell(self, message: Message, previous: Posted | None, page: Runbook | None) -> Posted | None:
         if self.slack is None:
             return previous
+        message = linked(message, page, self.runbooks)
         if previous is None:
             return self.slack.post(message)
         # An update that failed leaves the old message where it is: the next one tries again.

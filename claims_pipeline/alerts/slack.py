@@ -47,6 +47,11 @@ class SlackSink:
             say_once(logging.WARNING, "Slack is off: the base URL must end in /api/")
             self._token = ""
 
+    @property
+    def on(self) -> bool:
+        """Whether there is a channel: a message that could not be posted there is worth another try."""
+        return bool(self._token)
+
     def post(self, message: Message) -> Posted | None:
         """Post a new message.
 

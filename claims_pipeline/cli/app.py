@@ -13,12 +13,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from claims_pipeline.cli import (
     audit,
     backup,
+    calendar,
     dashboard,
     develop,
     erase,
     feeds,
     keys,
     local,
+    monitors,
     prune,
     quarantine,
     rebuild,
@@ -56,9 +58,11 @@ app.add_typer(feeds.app, name="feeds")
 app.add_typer(audit.app, name="audit")
 app.add_typer(backup.app, name="backup")
 app.add_typer(keys.app, name="keys")
+app.add_typer(monitors.app, name="monitors")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(reports.app, name="reports")
 app.add_typer(roles.app, name="roles")
+calendar.add_to(app)
 dashboard.add_to(app)
 develop.add_to(app)
 erase.add_to(app)
@@ -77,20 +81,26 @@ SenderName = Annotated[
 
 @app.command("catch-up")
 def catch_up(sender: SenderName = None, as_json: AsJson = False) -> None:
-    """Find and load everything that has arrived, once, and report.
+    """Find and load everything that has arrived, once, and report; tell what is missing by the calendar, once.
 
     What a Kubernetes CronJob runs. Exit code 0: all well. 1: something was refused, held, failed or unknown.
     3: the inbox or the database could not be reached, or not for long enough.
     """
     with errors_in_one_line():
+        import datetime as dt
+
         from claims_pipeline.alerting import make_alerts
         from claims_pipeline.catching_up import catch_up as work
+        from claims_pipeline.cli.events import hear_out
+        from claims_pipeline.deliveries import watch
+        from claims_pipeline.feeds import feeds_of
         from claims_pipeline.flow import Flow
         from claims_pipeline.reporting import CLI_RUN, run_report
         from claims_pipeline.warehouse import ledger
 
         services, begun = _services(), time.monotonic()
         reports, unfinished, waiting, stale = [], [], [], ""
+        hear_out(services)
         with Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -102,7 +112,7 @@ def catch_up(sender: SenderName = None, as_json: AsJson = False) -> None:
             transient=True,
         ) as progress:
             task = progress.add_task("listing the inbox", total=None)
-            for one in _senders(sender):
+            for one in senders_named(sender):
                 run_id = f"{CLI_RUN}{uuid.uuid4().hex[:16]}"
                 flow = Flow(services, run_id=run_id, progress=lambda rows: progress.update(task, completed=rows))
                 done = work(
@@ -122,8 +132,11 @@ def catch_up(sender: SenderName = None, as_json: AsJson = False) -> None:
                         seconds=round(time.monotonic() - begun, 3),
                     )
                     waiting += ledger.waiting(connection, one.name)
+                alerts = make_alerts(services.settings)
                 if report.dumps:
-                    make_alerts(services.settings).run_ended(report)
+                    alerts.run_ended(report)
+                with services.database() as connection:
+                    watch(connection, alerts, feeds_of(one.name), now=dt.datetime.now(dt.UTC), begin=True)
                 reports.append(report)
         if as_json:
             print_json(reports)
@@ -294,7 +307,12 @@ def _services() -> Services:
     return Services(get_settings())
 
 
-def _senders(name: str | None) -> list[Sender]:
+def senders_named(name: str | None) -> list[Sender]:
+    """The sender of that name, or all for None.
+
+    Raises:
+        ClaimsPipelineError: no such sender; the message lists those that exist.
+    """
     from claims_pipeline.errors import ClaimsPipelineError
     from claims_pipeline.feeds import all_senders
 

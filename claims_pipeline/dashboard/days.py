@@ -125,7 +125,7 @@ def freshness(status: pd.DataFrame, feeds: Sequence[Feed], *, now: dt.datetime) 
         behind = int(fresh.figures["days_behind"])
         late = not fresh.passed and feed.sender.name in begun
         state = "Up to date" if fresh.passed else _NEVER if line is None else _behind(behind)
-        due = f"{feed.sender.calendar.due:%H:%M} {feed.sender.timezone}"
+        due = f"{feed.deliveries.due:%H:%M} {feed.sender.timezone}"
         lines.append({"feed": feed.name, "state": state, "late": late, "due": due, **(line or {})})
     lines += [{**line, "state": "No contract", "late": False, "due": ""} for line in known.values()]
     counts = ["open", "waiting", "held", "refused", "failed", "quarantined"]

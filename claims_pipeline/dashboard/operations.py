@@ -79,7 +79,7 @@ def _calendar_and_feed(
     shown = days.with_missing(found, status, feeds, now=now, since=since)
     with st.container(border=True):
         st.subheader("Delivery days", anchor=False)
-        st.caption("A square per feed and day; click one to see its feed below. Blank: nothing was due.")
+        st.caption("A square per feed and day; click one to see its feed below. Blank: nothing due, as on holidays.")
         if shown.empty:
             newest = words.day(status["last_day"].max())
             st.info(f"Nothing in this period: the newest dump is of {newest}. Choose a longer period.")

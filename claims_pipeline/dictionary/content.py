@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pandera.pandas as pa
 
-from claims_pipeline.dictionary.words import WEEKDAYS, reduction_text, rule_text
+from claims_pipeline.dictionary.words import reduction_text, rule_text
 from claims_pipeline.feeds.contract import Column, Drop, Feed, Keep, Pii, Reduce, Sender, StoredColumn, Token
 from claims_pipeline.feeds.reports import Report
 from claims_pipeline.warehouse.analyst import columns_for_analysts
@@ -133,11 +133,10 @@ def dictionary(feeds: Iterable[Feed], reports: Iterable[Report]) -> Dictionary:
 
 
 def _sender(sender: Sender, feeds: list[Feed], reports: list[Report]) -> SenderEntry:
-    days = ", ".join(WEEKDAYS[day - 1] for day in sender.calendar.weekdays)
     rounding = f"; counts are rounded at random to multiples of {sender.rounding}" if sender.rounding > 1 else ""
     facts = (
-        ("delivers", f"{days if len(sender.calendar.weekdays) < len(WEEKDAYS) else 'every day'}, by "
-                     f"{sender.calendar.due:%H:%M} ({sender.timezone})"),
+        ("delivers", f"{sender.calendar} ({sender.timezone})"),
+        *((f"delivers {feed.dataset}", f"{feed.calendar} ({sender.timezone})") for feed in feeds if feed.calendar),
         ("inbox", f"keys that begin with {sender.prefix}"),
         ("first delivery day", f"{sender.start}"),
         ("smallest cell", f"{sender.smallest_cell} persons{rounding}"),

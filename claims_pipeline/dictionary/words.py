@@ -9,7 +9,6 @@ import pandera.pandas as pa
 
 from claims_pipeline.feeds.contract import Reduction
 
-WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MOST_LISTED = 14
 """Values of a list up to which all are shown in a table's cell."""
 

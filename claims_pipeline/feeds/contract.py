@@ -29,6 +29,7 @@ from typing import Any, Literal, cast
 import pandas as pd
 import pandera.pandas as pa
 
+from claims_pipeline.feeds.calendars import Calendar, Holidays
 from claims_pipeline.feeds.columns import (
     FACTS,
     BigInt,
@@ -58,7 +59,7 @@ from claims_pipeline.feeds.columns import (
 )
 from claims_pipeline.feeds.formats import Csv, FixedWidth, Format, JsonLines, Parquet, TextFormat
 from claims_pipeline.feeds.policies import BiView, Budget, Document, ReplacedSet, Retention, Snapshot, Source, Subject
-from claims_pipeline.feeds.senders import Calendar, Sender
+from claims_pipeline.feeds.senders import Sender
 from claims_pipeline.feeds.sidecars import Manifest, Sidecars, Trailer
 
 __all__ = [
@@ -79,6 +80,7 @@ __all__ = [
     "FixedWidth",
     "Flag",
     "Format",
+    "Holidays",
     "Integer",
     "JsonLines",
     "Keep",
@@ -139,6 +141,7 @@ class Feed:
         hidden_from_bi: boolean columns; rows where one is true are left out of views for BI, as are deleted ones.
         volume_tolerance: a dump may hold between 1/x and x times the median rows of its last dumps.
         retention: how long raw bytes and validated frames are kept; no part of the fingerprint.
+        calendar: when its dumps are due; None where that is when its sender says. No part of the fingerprint.
     """
 
     sender: Sender
@@ -163,6 +166,7 @@ class Feed:
     hidden_from_bi: tuple[str, ...] = ()
     volume_tolerance: float = 5.0
     retention: Retention = field(default_factory=Retention)
+    calendar: Calendar | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError for a declaration that contradicts itself, at import, with the feed's name."""
@@ -196,6 +200,11 @@ class Feed:
     def name(self) -> str:
         """The feed's name everywhere: "sender/dataset"."""
         return f"{self.sender.name}/{self.dataset}"
+
+    @property
+    def deliveries(self) -> Calendar:
+        """When its dumps are due: by its own calendar, or its sender's."""
+        return self.calendar or self.sender.calendar
 
     @property
     def title(self) -> str:

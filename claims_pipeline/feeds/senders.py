@@ -1,32 +1,17 @@
-"""Who delivers, and when.
+"""Who delivers.
 
-Belongs here: what is true of all feeds of a sender. Does not belong here: one kind of file (contract.py).
+Belongs here: what is true of all feeds of a sender. Does not belong here: one kind of file (contract.py), the words in
+which it is said when dumps are due (calendars.py).
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from claims_pipeline.feeds.calendars import Calendar
 from claims_pipeline.feeds.sidecars import CHECKSUM_SUFFIX
-
-
-@dataclass(frozen=True)
-class Calendar:
-    """When a sender delivers.
-
-    Attributes:
-        weekdays: ISO weekdays on which a dump is due, 1 Monday .. 7 Sunday.
-        due: local time of the sender's zone by which the dump of the day must have arrived.
-    """
-
-    weekdays: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7)
-    due: dt.time = dt.time(9, 0)
-
-    def expects(self, day: dt.date) -> bool:
-        """Whether a dump is due on that delivery day."""
-        return day.isoweekday() in self.weekdays
 
 
 @dataclass(frozen=True)
@@ -39,7 +24,7 @@ class Sender:
         timezone: IANA zone of its delivery days and of time stamps without a zone.
         prefix: where its keys begin in the inbox bucket.
         start: first delivery day that partitions know.
-        calendar: when it delivers.
+        calendar: when its dumps are due; a feed may have its own.
         owners: Dagster owners ("team:..." or an e-mail address).
         ignore: regular expressions of keys that are no dumps and are passed over silently: uploads under way, what
             operating systems leave beside files, markers, folders, checksums. Declared sidecars need no mention.
@@ -55,7 +40,7 @@ class Sender:
     timezone: str
     prefix: str
     start: dt.date
-    calendar: Calendar = Calendar()
+    calendar: Calendar = field(default_factory=Calendar)
     owners: tuple[str, ...] = ("team:data-engineering",)
     ignore: tuple[str, ...] = (
         r"(^|/)in_progress/",

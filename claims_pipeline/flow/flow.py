@@ -19,8 +19,10 @@ from typing import BinaryIO
 from claims_pipeline import arrival, frames
 from claims_pipeline.arrival import Discovery
 from claims_pipeline.errors import ClaimsPipelineError
+from claims_pipeline.extent import Extent
 from claims_pipeline.feeds import Feed, Sender, all_feeds
 from claims_pipeline.flow import archiving, loading, validating
+from claims_pipeline.flow.observed import observed, tell_found
 from claims_pipeline.flow.step import Step
 from claims_pipeline.landing import s3
 from claims_pipeline.vocabulary import DumpStatus
@@ -66,13 +68,19 @@ class Flow(Step):
                     f"the database {what}: run `claims-pipeline migrate` with CLAIMS_OWNER_DATABASE_URL"
                 )
 
-    def discover(self, sender: Sender) -> Discovery:
-        """List the sender's inbox and enter what is new into the ledger. Reads no dump.
+    def discover(self, sender: Sender, extent: Extent | None = None) -> Discovery:
+        """Look into the sender's inbox and enter what is new into the ledger. Reads no dump.
+
+        Args:
+            sender: whose inbox.
+            extent: how much of it is listed; None for all.
 
         Raises:
             Transient, ClaimsPipelineError: the listing or the database failed; nothing is concluded from that.
         """
-        return arrival.look(self.services, sender)
+        found = arrival.look(self.services, sender, extent)
+        tell_found(self, sender, found)
+        return found
 
     def discover_twice(self, sender: Sender) -> Discovery:
         """Look, and where uploads may be going on, look once more after the time that they take to settle.
@@ -118,7 +126,7 @@ class Flow(Step):
         A dump that was archived earlier is read again from the archive, and its SHA-256 compared. Until it was loaded,
         its bytes are compared with what the sidecars in the inbox promise; what they promise is noted in the archive.
         """
-        return archiving.archive(self, dump, feed)
+        return observed(self, "archive", dump, feed, archiving.archive)
 
     def judge(self, dump: Dump, *, archive_key: str, size: int, sha256: str, version_id: str | None) -> Dump:
         """Note that a dump's bytes are archived, and decide what it is by them and the dumps known so far.
@@ -134,7 +142,7 @@ class Flow(Step):
 
     def validate(self, dump: Dump, feed: Feed) -> Dump:
         """Read the archived dump as its contract says, and write validated rows and sealed rejects as Parquet."""
-        return validating.validate(self, dump, feed)
+        return observed(self, "validate", dump, feed, validating.validate)
 
     def read(
         self, dump: Dump, feed: Feed, rows_file: Path | BinaryIO, rejects_file: Path | BinaryIO
@@ -149,7 +157,7 @@ class Flow(Step):
 
     def load(self, dump: Dump, feed: Feed) -> Dump:
         """Load the validated dump into its table, in one transaction with history, quarantine, audit and ledger."""
-        return loading.load(self, dump, feed)
+        return observed(self, "load", dump, feed, loading.load)
 
     def sealer(self, feed: Feed) -> Seal:
         """Seals rows that turn out to belong into quarantine when they meet the table."""

@@ -61,6 +61,15 @@ def understand(sender: Sender, feeds: Iterable[Feed], key: str, last_modified: d
     return Named(None, arrival.astimezone(zone).date(), arrival)
 
 
+def dated_prefixes(sender: Sender, feeds: Iterable[Feed]) -> tuple[str, ...]:
+    """Beginnings of keys that an ISO date follows, so that S3's order of them is that of the days.
+
+    Read off the patterns: those that begin with plain text and then the group `day`.
+    """
+    begins = (re.match(r"\^([\w/=-]*)\(\?P<day>", pattern) for feed in feeds for pattern in feed.file_names)
+    return tuple(dict.fromkeys(sender.prefix + begin[1] for begin in begins if begin))
+
+
 def _time_of(groups: dict[str, str], zone: ZoneInfo, arrival: dt.datetime) -> tuple[dt.date, dt.datetime]:
     day = dt.date.fromisoformat(groups["day"]) if "day" in groups else None
     if "stamp" in groups:

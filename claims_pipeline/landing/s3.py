@@ -31,6 +31,7 @@ from claims_pipeline.errors import BadDump, ClaimsPipelineError, Transient
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ObjectTypeDef
 
 _MIB = 1 << 20
 # Two threads and parts of 8 MiB: reading and writing overlap, and memory stays flat whatever the object's size. The
@@ -124,21 +125,40 @@ def s3_errors(what: str) -> Iterator[None]:
         raise Transient(f"S3 did not finish ({type(error).__name__}): {what}") from None
 
 
-def list_objects(client: S3Client, bucket: str, prefix: str) -> Iterator[list[ListedObject]]:
+def list_objects(client: S3Client, bucket: str, prefix: str, *, after: str = "") -> Iterator[list[ListedObject]]:
     """Pages of at most 1,000 objects below a prefix, in the order of their keys.
+
+    Args:
+        client: of S3.
+        bucket: its name.
+        prefix: of the keys.
+        after: only keys behind this one, which need not exist; "" for all.
 
     Raises:
         Transient, ClaimsPipelineError: see `s3_errors`. A listing that failed is never an empty inbox.
     """
     paginator = client.get_paginator("list_objects_v2")
+    begin: Any = {"StartAfter": after} if after else {}
     with s3_errors(f"listing s3://{bucket}/{prefix}"):
-        for page in paginator.paginate(Bucket=bucket, Prefix=prefix):
-            yield [
-                ListedObject(
-                    bucket, item["Key"], item["ETag"].strip('"'), item["Size"], item["LastModified"].astimezone(dt.UTC)
-                )
-                for item in page.get("Contents", [])
-            ]
+        for page in paginator.paginate(Bucket=bucket, Prefix=prefix, **begin):
+            yield [_listed(bucket, item) for item in page.get("Contents", [])]
+
+
+def find(client: S3Client, *, bucket: str, key: str) -> ListedObject | None:
+    """One object exactly as a listing shows it; None where there is no such object.
+
+    Raises:
+        Transient, ClaimsPipelineError: see `s3_errors`.
+    """
+    with s3_errors(f"looking for s3://{bucket}/{key}"):
+        # Of all keys that begin with it, it is the first.
+        page = client.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
+    return next((_listed(bucket, item) for item in page.get("Contents", []) if item["Key"] == key), None)
+
+
+def _listed(bucket: str, item: ObjectTypeDef) -> ListedObject:
+    moment = item["LastModified"].astimezone(dt.UTC)
+    return ListedObject(bucket, item["Key"], item["ETag"].strip('"'), item["Size"], moment)
 
 
 def head(client: S3Client, *, bucket: str, key: str) -> ListedObject:

@@ -174,7 +174,7 @@ def _table(feed: Feed) -> dg.AssetsDefinition:
             (CheckName.ROW_CONSERVATION, "Every row read got exactly one verdict."),
             (CheckName.KEY_UNIQUE, "The dump names each key once; no unique value belongs to two keys."),
             (CheckName.VOLUME_IN_RANGE, "The dump's rows are in the range of its own past."),
-            (CheckName.FRESH, "The newest day that the sender's calendar expects is in the table."),
+            (CheckName.FRESH, "The newest day that the feed's calendar expects is in the table."),
             *_of_snapshots(feed, "The snapshot does not delete more rows than its contract allows."),
         ],
         metadata={
@@ -182,7 +182,7 @@ def _table(feed: Feed) -> dg.AssetsDefinition:
             "dagster/column_lineage": describe.column_lineage(feed, table=True),
             "dagster/table_name": f"{feed.sender.name}.{feed.dataset}",
         },
-        freshness=freshness_of(feed.sender),
+        freshness=freshness_of(feed),
     )
     def table(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> Results:
         with safe_failures(context):

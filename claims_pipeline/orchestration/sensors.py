@@ -11,16 +11,19 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from claims_pipeline import checks
+from claims_pipeline import checks, deliveries
 from claims_pipeline.arrival import Discovery
+from claims_pipeline.errors import safe_text, whereabouts
+from claims_pipeline.extent import Round
 from claims_pipeline.feeds import Feed, Sender, all_feeds, all_senders, feed_named, feeds_of
 from claims_pipeline.orchestration import liveness
 from claims_pipeline.orchestration.arrivals import Decision, RunPlan, decide
-from claims_pipeline.orchestration.keys import REQUEST_TAG, SENDER_TAG, feed_keys, table_key
+from claims_pipeline.orchestration.keys import REQUEST_TAG, SENDER_TAG, crons_of, feed_keys, table_key
 from claims_pipeline.orchestration.resources import PipelineResource
+from claims_pipeline.orchestration.ticks import Tick
 from claims_pipeline.orchestration.upkeep import tell_killed
 from claims_pipeline.reporting import run_url
-from claims_pipeline.vocabulary import CheckOutcome, DumpReport, DumpStatus, RunReport
+from claims_pipeline.vocabulary import CheckOutcome, DeliveryState, DumpReport, DumpStatus, RunReport
 from claims_pipeline.warehouse import ledger, reports
 
 NOT_ENDED = [
@@ -45,25 +48,49 @@ def arrivals_sensor(sender: Sender, *, seconds: int = 15) -> dg.SensorDefinition
         target=dg.AssetSelection.groups(sender.name),
         minimum_interval_seconds=seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description=f"Lists the inbox of {sender.title}, compares with the ledger, asks for one run per run of days.",
+        description=f"Looks into the inbox of {sender.title}, compares with the ledger, asks for runs of what is new.",
     )
     def arrivals(context: dg.SensorEvaluationContext, pipeline: PipelineResource) -> dg.SensorResult | dg.SkipReason:
-        requests, found, decision = look(context.instance, pipeline, sender)
+        tick = Tick(Round.from_text(context.cursor))
+        requests, found, decision = look(context.instance, pipeline, sender, tick)
+        _watch(context, pipeline, sender)
         said = (
             f"listed {found.listed}, of these {found.ignored} no dumps; new {found.new}, settling {found.settling}, "
             f"waiting {len(found.waiting)}, strange {len(found.strange)}, in flight {len(decision.in_flight)}, "
-            f"given up {len(decision.give_up)}"
+            f"given up {len(decision.give_up)}{f'; {tick.said}' if tick.said else ''}"
         )
         context.log.info(said)
-        return dg.SensorResult(run_requests=requests) if requests else dg.SkipReason(said)
+        if requests:
+            return dg.SensorResult(run_requests=requests, cursor=tick.cursor)
+        context.update_cursor(tick.cursor)
+        return dg.SkipReason(said)
 
     return arrivals
 
 
+def _watch(context: dg.SensorEvaluationContext, pipeline: PipelineResource, sender: Sender) -> None:
+    """Tell of late, early and surplus arrivals, and of what is missing when its grace has passed.
+
+    After the look: an inbox that could not be listed is not an empty one.
+    """
+    try:
+        with pipeline.services.database() as connection:
+            now = dt.datetime.now(dt.UTC)
+            deliveries.watch(connection, pipeline.alerts(), feeds_of(sender.name), now=now, begin=False)
+    except Exception as error:  # broad on purpose: the ledger has the look's requests, and the tick must return them
+        context.log.error("deliveries were not looked at: %s at %s", safe_text(error), whereabouts(error))
+
+
 def look(
-    instance: dg.DagsterInstance, pipeline: PipelineResource, sender: Sender
+    instance: dg.DagsterInstance, pipeline: PipelineResource, sender: Sender, tick: Tick | None = None
 ) -> tuple[list[dg.RunRequest], Discovery, Decision]:
     """One look into an inbox: enter into the ledger, decide, tell of what no run will tell of.
+
+    Args:
+        instance: of Dagster.
+        pipeline: everything that a step needs.
+        sender: whose inbox.
+        tick: where the way through a large inbox is; None to begin it.
 
     Raises:
         Transient, ClaimsPipelineError: the tick fails visibly; an inbox that cannot be listed is not an empty one.
@@ -71,7 +98,7 @@ def look(
     liveness.report_dead_runs(instance, pipeline.settings.run_locks)
     flow = pipeline.flow(f"arrivals-{uuid.uuid4().hex[:12]}")
     flow.prepare([])
-    found = flow.discover(sender)
+    found = flow.discover(sender, (tick or Tick()).extent(pipeline, sender))
     flow.keep_unknown(found.unkept, most_bytes=KEPT_IN_A_TICK)
     decision = decide(
         found.open,
@@ -130,12 +157,12 @@ def _report_of_tick(run_id: str, sender: Sender, dumps: Sequence[DumpReport]) ->
 
 
 def missing_schedule(sender: Sender) -> dg.ScheduleDefinition:
-    """Once a day, when the dumps are due: asks for what is open or failed, tells of absent and of waiting dumps."""
-    due = sender.calendar.due
+    """When dumps are due: asks for what is open or failed, watches the day from now on, tells of what is absent."""
+    crons = crons_of(sender)
 
     @dg.schedule(
         name=f"missing_{sender.name}",
-        cron_schedule=f"{due.minute} {due.hour} * * *",
+        cron_schedule=crons[0] if len(crons) == 1 else crons,
         execution_timezone=sender.timezone,
         target=dg.AssetSelection.groups(sender.name),
         default_status=dg.DefaultScheduleStatus.RUNNING,
@@ -166,21 +193,16 @@ def tell_missing(
     Returns:
         Names of the feeds that should have delivered today and did not.
     """
-    today = now.astimezone(ZoneInfo(sender.timezone)).date()
-    absent = []
-    for feed in feeds_of(sender.name):
-        with pipeline.services.database() as connection:
-            last = reports.last_loaded_day(connection, sender.name, feed.dataset)
-            arrived = reports.days_with_dumps(connection, sender.name, feed.dataset, today)
-        _report_fresh(instance, feed, checks.fresh(feed, now=now, last_loaded_day=last))
-        if sender.calendar.expects(today) and today not in arrived:
-            absent.append(feed.name)
     with pipeline.services.database() as connection:
+        last = [(f, reports.last_loaded_day(connection, sender.name, f.dataset)) for f in feeds_of(sender.name)]
+        today = deliveries.watch(connection, pipeline.alerts(), feeds_of(sender.name), now=now, begin=True)
         waiting = [(dump.key, dump.reason) for dump in ledger.waiting(connection, sender.name)]
-    if absent or waiting:
-        due = dt.datetime.combine(today, sender.calendar.due, ZoneInfo(sender.timezone))
-        pipeline.alerts().missing(feeds=absent, day=today, due=due, waiting=waiting)
-    return absent
+    for feed, day in last:
+        _report_fresh(instance, feed, checks.fresh(feed, now=now, last_loaded_day=day))
+    if waiting:
+        local = now.astimezone(ZoneInfo(sender.timezone))
+        pipeline.alerts().missing(feeds=[], day=local.date(), due=local, waiting=waiting)
+    return [delivery.feed for delivery in today if delivery.state is DeliveryState.MISSING]
 
 
 def _report_fresh(instance: dg.DagsterInstance, feed: Feed, outcome: CheckOutcome) -> None:

@@ -4,6 +4,7 @@ Belongs here: when tasks run, what they show, and that a failed one is told. Doe
 """
 
 import datetime as dt
+import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -25,6 +26,17 @@ from claims_pipeline.warehouse import backup_log
 GROUP = "upkeep"
 BACKUP = dg.AssetKey(["ops", "backup"])
 RESTORE_DRILL = dg.AssetKey(["ops", "restore_drill"])
+
+AS_OWNER = {
+    "dagster-k8s/config": json.dumps(
+        {
+            "container_config": {"env_from": [{"secret_ref": {"name": "claims-pipeline-owner"}}]},
+            "pod_spec_config": {"service_account_name": "claims-pipeline-owner"},
+        }
+    )
+}
+"""Tags of runs of upkeep: on Kubernetes they alone get the owner's account and secret (deploy/kubernetes/base). Added
+to what the run launcher gives every run; other launchers do not look at it."""
 
 OLDEST_BACKUP = dt.timedelta(days=2)
 """Backups are made daily: one that is older says that a whole day's failed."""
@@ -83,6 +95,7 @@ def upkeep_schedule(key: dg.AssetKey, *, cron: str, description: str) -> dg.Sche
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description=description,
+        tags=AS_OWNER,
     )
 
 

@@ -156,6 +156,16 @@ returning d.*
 """  # noqa: S608
 
 
+_CONFIRM = f"""
+update ops.dump d set seen_since = least(d.seen_since, now() - make_interval(secs => %s))
+from {_LISTED}
+where (d.bucket, d.key, d.etag, d.size_bytes, d.last_modified)
+    = (a.bucket, a.key, a.etag, a.size_bytes, a.last_modified)
+  and not d.ready and d.status in ('arrived', 'skipped')
+returning d.dump_id
+"""  # noqa: S608
+
+
 def register(connection: psycopg.Connection, arrivals: Sequence[Arrival], *, ready: bool = True) -> list[Dump]:
     """Add what the ledger has not seen; one statement for any number of arrivals.
 
@@ -214,6 +224,27 @@ def make_ready(connection: psycopg.Connection, dump_ids: Sequence[int]) -> list[
             " where dump_id = any(%s) and not ready returning *",
             [list(dump_ids)],
         ).fetchall()
+
+
+def confirm(connection: psycopg.Connection, arrivals: Sequence[Arrival], *, seconds: float) -> list[int]:
+    """Let the time that uploads take to settle count as passed: S3 has told that these have ended.
+
+    Args:
+        connection: to the ledger.
+        arrivals: as listed now, each with the size and ETag that S3's event told.
+        seconds: that uploads take to settle.
+
+    Returns:
+        Numbers of those that are not ready.
+    """
+    return [dump_id for (dump_id,) in connection.execute(_CONFIRM.encode(), [seconds, *_columns(arrivals)]).fetchall()]
+
+
+def backlog(connection: psycopg.Connection, sender: str) -> int:
+    """How many dumps of a sender will be worked on without anything else having to happen."""
+    query = "select count(*) from ops.dump where sender = %s and status = any(%s) and (ready or reason = %s)"
+    row = connection.execute(query, [sender, [s.value for s in OPEN_STATUSES], SEEN_ONCE]).fetchone()
+    return row[0] if row else 0
 
 
 def wait(connection: psycopg.Connection, dump_id: int, *, reason: str) -> None:

@@ -157,6 +157,17 @@ def quarantine_by_feed(connection: psycopg.Connection) -> list[tuple[str, int]]:
     return connection.execute(query).fetchall()
 
 
+def held_by_feed(connection: psycopg.Connection) -> list[tuple[str, int]]:
+    """Dumps that wait for a person, by feed, rejected ones left out; so are feeds without any."""
+    query = (
+        "select sender || '/' || dataset, count(*) from ops.dump d"
+        " where verdict = 'held' and status = 'refused' and dataset is not null and not exists (select 1"
+        "   from ops.decision c where c.dump_id = d.dump_id and c.what = 'reject' and c.decided_at >= d.settled_at)"
+        " group by 1"
+    )
+    return connection.execute(query).fetchall()
+
+
 def loads_of(connection: psycopg.Connection, dump_id: int) -> list[dict[str, Any]]:
     """The audit of a dump, oldest first."""
     with connection.cursor(row_factory=dict_row) as cursor:

@@ -75,6 +75,7 @@ OPS_TABLES: Mapping[str, str] = {
     "quarantine_look": _APPEND,
     "decision": _APPEND,
     "rebuild": _APPEND,
+    "expectation": _WRITE,
     "audit_link": "",  # a trigger writes them, as the owner, who verifies them
     "audit_head": "",
     "withheld": _APPEND,  # validation adds the tokens by other keys that it meets

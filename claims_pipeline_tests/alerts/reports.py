@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from claims_pipeline.vocabulary import (
     CheckName,
     CheckOutcome,
+    Delivery,
+    DeliveryState,
     DumpReport,
     DumpStatus,
     DumpVerdict,
@@ -17,6 +19,16 @@ from claims_pipeline.vocabulary import (
 )
 
 DAY = dt.date(2026, 11, 21)
+
+TOO_LATE = Delivery(
+    feed="va_form526/submissions",
+    day=DAY,
+    state=DeliveryState.LATE,
+    due_at=dt.datetime(2026, 11, 21, 14, tzinfo=dt.UTC),
+    dumps_due=1,
+    dumps=1,
+    completed_at=dt.datetime(2026, 11, 21, 17, 10, tzinfo=dt.UTC),
+)
 
 LOADED = DumpReport(
     feed="va_form526/submissions",

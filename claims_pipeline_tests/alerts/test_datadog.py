@@ -8,8 +8,8 @@ import logging
 import pytest
 
 from claims_pipeline.alerts import METRICS, DatadogSink, metrics_table
-from claims_pipeline.vocabulary import DumpReport, DumpStatus, RunReport
-from claims_pipeline_tests.alerts.reports import ATTENTION, FAILURE, LOADED, REFUSED, SUCCESS
+from claims_pipeline.vocabulary import DeliveryNews, DumpReport, DumpStatus, Pulse, RunReport
+from claims_pipeline_tests.alerts.reports import ATTENTION, FAILURE, LOADED, REFUSED, SUCCESS, TOO_LATE
 from claims_pipeline_tests.fix_listeners import StatsdListener
 
 EVERYTHING = dataclasses.replace(ATTENTION, dumps=(dataclasses.replace(LOADED, issues={"zip.format": 7}), REFUSED))
@@ -34,8 +34,12 @@ def test_every_metric_that_is_sent_is_documented_with_its_type_and_tags(statsd: 
     sink(statsd).run_metrics(EVERYTHING)
     sink(statsd).run_crashed(sender="indici", title="killed", text="no report")
     sink(statsd).dumps_missing(["indici/patients"])
+    sink(statsd).delivered(DeliveryNews.LATE, [TOO_LATE])
     sink(statsd).upkeep_failed(task="backup", title="Upkeep: backup failed", text="no room")
     sink(statsd).backups(backup_age=1.5, drill_age=2.5, backup_bytes=3, backup_seconds=4.5)
+    sink(statsd).events({"new": 2, "unheard": 1}, oldest_seconds=3.5)
+    sink(statsd).heartbeat()
+    sink(statsd).pulse(Pulse({"indici/patients": 0}, {"indici/patients": 2}, {"indici": True}))
     kinds = {"count": "c", "distribution": "d", "gauge": "g"}
     documented = {(metric.name, kinds[metric.type], frozenset(metric.tags) | {"env"}) for metric in METRICS}
     assert {(line.name, line.type, frozenset(line.tags)) for line in statsd.metrics()} == documented

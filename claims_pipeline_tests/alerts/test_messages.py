@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 from claims_pipeline.alerts.messages import (
     Message,
     crash_message,
+    delivery_message,
     digest_message,
     missing_message,
     run_message,
     upkeep_message,
 )
-from claims_pipeline.vocabulary import DumpReport, DumpStatus, DumpVerdict, RunReport
+from claims_pipeline.vocabulary import DeliveryNews, DumpReport, DumpStatus, DumpVerdict, RunReport
 from claims_pipeline_tests.alerts.reports import (
     ATTENTION,
     DAY,
@@ -29,6 +30,7 @@ from claims_pipeline_tests.alerts.reports import (
     LOADED,
     REFUSED,
     SUCCESS,
+    TOO_LATE,
     many_dump_reports,
     run_reports,
     texts,
@@ -94,6 +96,9 @@ def test_the_other_messages_are_within_slacks_limits(words: tuple[str, str, str,
     assert_slack_takes(crash_message(run_id=run_id, sender=sender, days=[DAY], last_step=last_step, run_url=url))
     due = dt.datetime(2026, 11, 21, 9, tzinfo=dt.UTC)
     assert_slack_takes(missing_message(feeds=feeds, day=DAY, due=due))
+    late = [dataclasses.replace(TOO_LATE, feed=feed) for feed in feeds] or [TOO_LATE]
+    for news in set(DeliveryNews) - {DeliveryNews.MISSING}:
+        assert_slack_takes(delivery_message(news=news, deliveries=late, timezone="Pacific/Apia", title=last_step))
 
 
 @generated
@@ -226,6 +231,20 @@ def test_missing_dumps_are_told_with_the_time_they_were_due() -> None:
     message = missing_message(feeds=["va_form526/submissions"], day=DAY, due=due)
     assert "due by 2026-11-21 09:00 EST" in said(message)
     assert "• `va_form526/submissions`" in said(message)
+
+
+def test_a_late_delivery_is_told_with_how_late_it_is_by_the_senders_clock() -> None:
+    message = delivery_message(news=DeliveryNews.RECOVERED, deliveries=[TOO_LATE], timezone="America/New_York")
+    late = "`va_form526/submissions` of 2026-11-21: arrived 3 h 10 min late"
+    assert f"{late} (came 2026-11-21 12:10, due by 2026-11-21 09:00 EST)" in said(message)
+    assert message.text.endswith(f"{late} (came 2026-11-21 12:10, due by 2026-11-21 09:00 EST)")
+
+
+def test_surplus_dumps_are_told_with_their_number() -> None:
+    twice = dataclasses.replace(TOO_LATE, dumps=2)
+    message = delivery_message(news=DeliveryNews.DOUBLE, deliveries=[twice], timezone="UTC", title="VA claims")
+    assert texts_of(message)[0] == ":heavy_plus_sign: VA claims: 1 feed delivered more dumps than are due"
+    assert "2 dumps, 1 due" in said(message)
 
 
 def test_a_digest_of_a_good_day_asks_for_nothing() -> None:

@@ -26,8 +26,8 @@ class Bar:
     ours: bool
 
 
-def bars(title: str, shown: Sequence[Bar]) -> str:
-    """The chart; values are multiples of something, which a line marks at 1."""
+def bars(title: str, shown: Sequence[Bar], *, floor: str = "the floor") -> str:
+    """The chart; values are multiples of something, which a line marks at 1 and `floor` names."""
     lowest = min([0.5, *(bar.least for bar in shown)])
     highest = max([2.0, *(bar.most for bar in shown)]) * 1.4
     scale = (_WIDTH - _LABELS - 20) / math.log10(highest / lowest)
@@ -56,7 +56,7 @@ def bars(title: str, shown: Sequence[Bar]) -> str:
             'font-family="sans-serif" font-size="12">',
             f'<rect width="{_WIDTH}" height="{y}" fill="#fff"/>',
             f'<text x="10" y="22" font-size="15">{escape(title)}</text>',
-            f'<text x="{x(1)}" y="{_TOP - 26}" text-anchor="middle" fill="#c00">the floor</text>',
+            f'<text x="{x(1)}" y="{_TOP - 26}" text-anchor="middle" fill="#c00">{escape(floor)}</text>',
             *parts,
             line,
             "</svg>\n",

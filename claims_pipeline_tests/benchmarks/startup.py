@@ -41,7 +41,7 @@ RESULTS = PROJECT_ROOT / ".local" / "bench" / "results" / "startup.jsonl"
 _OURS, _FLOOR = "claims_pipeline", "floor"
 _MODULES = {_OURS: "claims_pipeline.definitions", _FLOOR: floor_location.__name__}
 _FEED = feed_named(f"{SENDER.name}/form526_uploads")
-_FIRST = dt.date(2026, 5, 4)
+FIRST = dt.date(2026, 5, 4)
 _ROWS = 10
 _IMPORT_LINE = re.compile(r"import time:\s+(\d+) \|\s+(\d+) \|\s+(\S+)")
 
@@ -164,8 +164,8 @@ def measure(state: Path, *, rounds: int, cases: Cases) -> None:
         for number in range(rounds):
             _ticks(dagster, cases, first=number == 0)
             _idle_run(dagster, cases)
-            day = _FIRST + dt.timedelta(days=number)
-            key, body = _dump(day, number)
+            day = FIRST + dt.timedelta(days=number)
+            key, body = small_dump(day, number)
             s3.put_object(Bucket=inbox, Key=key, Body=body)
             _first_row(dagster, cases, database, marker=home / f"marker-{number}")
 
@@ -188,7 +188,7 @@ def _ticks(dagster: Launcher, cases: Cases, *, first: bool) -> None:
 
 def _idle_run(dagster: Launcher, cases: Cases) -> None:
     """A run whose dumps another run has loaded: three steps that find nothing."""
-    day = _FIRST.isoformat()
+    day = FIRST.isoformat()
     tags = {
         "dagster/asset_partition_range_start": day,
         "dagster/asset_partition_range_end": day,
@@ -257,7 +257,7 @@ class _Cpu:
 # ---------------------------------------------------------------------------------------------- parts
 
 
-def _dump(day: dt.date, number: int) -> tuple[str, bytes]:
+def small_dump(day: dt.date, number: int) -> tuple[str, bytes]:
     """Key and bytes of a dump of ten rows that keeps the contract."""
     first = 1_000_000 + number * _ROWS
     lines = ["submission_id,confirmation_code,attachment_id,file_name"]

@@ -21,6 +21,7 @@ from psycopg import sql
 
 from claims_pipeline.feeds import all_senders
 from claims_pipeline.local import postgres_program
+from claims_pipeline.telemetry import traces
 from claims_pipeline.warehouse.pgdump import environment
 from claims_pipeline_tests.canary.scene import Scene
 
@@ -65,6 +66,15 @@ def _slack(scene: Scene) -> Contents:
 
 def _datadog(scene: Scene) -> Contents:
     yield "packets", "\n".join(scene.statsd.lines()).encode()
+
+
+def _spans(scene: Scene) -> Contents:
+    traces.stop()  # sends what waits
+    yield "OTLP", "\n".join(map(str, scene.collector.spans())).encode()
+
+
+def _lineage(scene: Scene) -> Contents:
+    yield "OpenLineage", "\n".join(map(str, scene.collector.events())).encode()
 
 
 def _ops(scene: Scene) -> Contents:
@@ -161,6 +171,8 @@ PLACES: Mapping[str, Callable[[Scene], Contents]] = {
     "compute logs": _compute_logs,
     "Slack messages": _slack,
     "Datadog packets": _datadog,
+    "spans": _spans,
+    "lineage events": _lineage,
     "ops and bi schemas": _ops,
     "tables": _tables,
     "the register of erased persons": _register,

@@ -37,16 +37,18 @@ from claims_pipeline.landing.s3 import ensure_bucket
 from claims_pipeline.local import LocalServices
 from claims_pipeline.orchestration.keys import feed_keys
 from claims_pipeline.settings import PROJECT_ROOT, get_settings
+from claims_pipeline.telemetry import lineage, traces
 from claims_pipeline.warehouse.connection import connect
 from claims_pipeline_tests.canary.dumps import DAY, Dump
 from claims_pipeline_tests.canary.values import Planted
 from claims_pipeline_tests.fix_dagster import whole_job
 from claims_pipeline_tests.fix_listeners import SlackListener, StatsdListener
+from claims_pipeline_tests.telemetry.receiver import Receiver
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
-_FOREIGN = ("CLAIMS_", "DAGSTER_", "AWS_")
+_FOREIGN = ("CLAIMS_", "DAGSTER_", "AWS_", "OTEL_", "OPENLINEAGE_")
 _PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
 
 
@@ -103,6 +105,7 @@ class Scene:
     instance: dg.DagsterInstance
     slack: SlackListener
     statsd: StatsdListener
+    collector: Receiver
     memory: Memory
     patch: pytest.MonkeyPatch
     planted: Planted = field(default_factory=Planted, repr=False)
@@ -229,9 +232,13 @@ def scene(services: LocalServices, s3: S3Client, migrated: str, folder: Path, se
         inbox, archive = f"i-{name}", f"a-{name}"
         for bucket in (inbox, archive):
             ensure_bucket(s3, bucket)
-        slack, statsd = SlackListener(), StatsdListener()
-        stack.callback(slack.stop)
-        stack.callback(statsd.stop)
+        slack, statsd, collector = SlackListener(), StatsdListener(), Receiver()
+        for stop in (slack.stop, statsd.stop, collector.stop, lineage.reset, traces.stop):
+            stack.callback(stop)
+        traces.stop()
+        lineage.reset()
+        for variable in ("OTEL_EXPORTER_OTLP_ENDPOINT", "OPENLINEAGE_URL"):
+            patch.setenv(variable, collector.url)
         made = Scene(
             services=services,
             s3=s3,
@@ -243,6 +250,7 @@ def scene(services: LocalServices, s3: S3Client, migrated: str, folder: Path, se
             instance=stack.enter_context(dg.DagsterInstance.local_temp(str(folder / "instance"))),
             slack=slack,
             statsd=statsd,
+            collector=collector,
             memory=stack.enter_context(_remembered()),
             patch=patch,
         )

@@ -24,7 +24,7 @@ import pytest
 
 from claims_pipeline import catching_up, checks
 from claims_pipeline.alerts import datadog, messages
-from claims_pipeline.flow import Flow
+from claims_pipeline.flow import Flow, observed
 from claims_pipeline.frames import treat
 from claims_pipeline.frames.rejects import Rejects
 from claims_pipeline.orchestration import describe
@@ -69,7 +69,7 @@ def _careless(patch: pytest.MonkeyPatch, value: Leak) -> None:
     budget, stages, headline, tags = (
         checks.rejects_within_budget, describe.stages_table, messages.run_headline, datadog._feed_tags,
     )  # fmt: skip
-    validate, add = Flow.validate, Rejects.add
+    validate, add, figures, reads = Flow.validate, Rejects.add, observed.figures, observed._reads
 
     def logged(self: Flow, *arguments: Any) -> Any:
         logging.getLogger("claims_pipeline.some.module").debug("row %s", value("log line"))
@@ -85,6 +85,8 @@ def _careless(patch: pytest.MonkeyPatch, value: Leak) -> None:
     patch.setattr(describe, "stages_table", lambda dumps: (stages(dumps), dg.MetadataValue.text(value("metadata")))[1])
     patch.setattr(messages, "run_headline", lambda *a, **k: headline(*a, **k) + value("headline"))
     patch.setattr(datadog, "_feed_tags", lambda feed: {**tags(feed), "dataset": value("tag")})
+    patch.setattr(observed, "figures", lambda *a: {**figures(*a), "reason": value("attribute")})
+    patch.setattr(observed, "_reads", lambda *a: [replace(one, name=value("dataset")) for one in reads(*a)])
     patch.setattr(treat, "_extensions", lambda values: values)  # kept in place of reduced
     patch.setattr(Flow, "validate", logged)
     patch.setattr(Rejects, "add", ruled)
@@ -131,6 +133,8 @@ LEAKS = {
     "print": "compute logs",
     "headline": "Slack messages",
     "tag": "Datadog packets",
+    "attribute": "spans",
+    "dataset": "lineage events",
     "rule": "ops and bi schemas",
     "sound 0": "tables",
     "register": "the register of erased persons",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from claims_pipeline.feeds import Feed, feeds_of
 from claims_pipeline.feeds.contract import Sender
 from claims_pipeline.feeds.va_form526 import SENDER
-from claims_pipeline.landing.names import Named, is_ignored, parse_stamp, understand
+from claims_pipeline.landing.names import Named, dated_prefixes, is_ignored, parse_stamp, understand
 from claims_pipeline_tests.fix_warehouse import Visits
 
 VA_FEEDS = feeds_of(SENDER.name)
@@ -163,3 +163,14 @@ def test_what_is_no_dump_by_rule_is_ignored(key: str) -> None:
 @pytest.mark.parametrize("key", ["526/a.csv", "526/in_progress_2/a.csv", "526/_SUCCESS_STORIES.csv", "526/a.tmp.csv"])
 def test_names_that_only_look_so_are_not_ignored(key: str) -> None:
     assert not is_ignored(SENDER, key)
+
+
+# ---------------------------------------------------------------------------------------------- names in order of days
+
+
+def test_names_that_begin_with_the_day_are_known_by_what_stands_before_it() -> None:
+    assert dated_prefixes(CLINIC, CLINIC_FEEDS) == ("clinic/dated_",)
+
+
+def test_every_feed_of_the_va_has_names_that_begin_with_the_day() -> None:
+    assert dated_prefixes(SENDER, VA_FEEDS) == tuple(f"526/{feed.dataset}/dt=" for feed in VA_FEEDS)

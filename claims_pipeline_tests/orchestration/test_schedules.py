@@ -10,7 +10,7 @@ import pytest
 from claims_pipeline.feeds import all_feeds
 from claims_pipeline.feeds.va_form526 import SENDER
 from claims_pipeline.orchestration.keys import table_key
-from claims_pipeline.orchestration.sensors import digest_schedule, missing_schedule
+from claims_pipeline.orchestration.sensors import arrivals_sensor, digest_schedule, missing_schedule
 from claims_pipeline.vocabulary import DumpStatus
 from claims_pipeline_tests.fix_dagster import (
     DAY,
@@ -97,6 +97,24 @@ def test_a_dump_of_yesterday_does_not_count_for_today(location: CodeLocation, to
     location.drop(rows=12)
     missing(location, DUE + dt.timedelta(days=1))
     assert ["No dump for 2026-05-05" in call.payload["text"] for call in told.calls] == [True]
+
+
+def test_a_day_is_told_once_however_often_the_schedule_ticks(location: CodeLocation, told: SlackListener) -> None:
+    missing(location)
+    missing(location, DUE + dt.timedelta(minutes=1))
+    assert len(told.calls) == 1
+
+
+def test_a_dump_that_was_missing_and_comes_is_told_by_the_sensor(location: CodeLocation, told: SlackListener) -> None:
+    yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
+    missing(location, dt.datetime.combine(yesterday, SENDER.calendar.due, dt.UTC))
+    location.put(upload_name(yesterday), as_csv(upload_lines()))
+    with dg.build_sensor_context(instance=location.instance, resources={"pipeline": location.pipeline}) as context:
+        arrivals_sensor(SENDER).evaluate_tick(context)
+    assert [
+        text in call.payload["text"]
+        for text, call in zip(("No dump for", "having been missing"), told.calls, strict=True)
+    ] == [True, True]
 
 
 def test_a_dump_that_is_not_read_yet_is_told_with_its_reason(

@@ -71,6 +71,8 @@ ACTIONS = {
     "note a contract": Action("insert into ops.contract values ('x', 'x', '{}')", (OWNER, LOADER)),
     "forget a contract": Action("delete from ops.contract where false", (OWNER,)),
     "change the ledger": Action("update ops.dump set reason = '' where false", (OWNER, LOADER)),
+    "note what is due": Action("update ops.expectation set told_at = null where false", (OWNER, LOADER)),
+    "forget what was due": Action("delete from ops.expectation where false", (OWNER,)),
     "delete from the ledger": Action("delete from ops.dump where false", (OWNER,)),
     "resolve a quarantined row": Action("update ops.quarantine set resolved_at = now() where false", (OWNER, LOADER)),
     "change links of the audit": Action("update ops.audit_head set entries = 0 where false", (OWNER,)),

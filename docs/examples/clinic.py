@@ -13,7 +13,7 @@ SENDER = c.Sender(
     timezone="Europe/Vienna",
     prefix="clinic/",
     start=dt.date(2026, 1, 1),
-    calendar=c.Calendar((1, 2, 3, 4, 5), due=dt.time(6, 30)),
+    calendar=c.Calendar((1, 2, 3, 4, 5), due=dt.time(6, 30), holidays=c.Holidays("AT")),
 )
 
 

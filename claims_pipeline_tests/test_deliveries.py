@@ -1,0 +1,320 @@
+"""What is due, what came, and what is told of it, each once: real database, real messages."""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+from dataclasses import dataclass, replace
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from claims_pipeline import deliveries
+from claims_pipeline.alerts import Alerts, DatadogSink, SlackSink
+from claims_pipeline.feeds import Feed
+from claims_pipeline.feeds.contract import Calendar, Holidays, Sender
+from claims_pipeline.vocabulary import Delivery, DeliveryNews, DeliveryState
+from claims_pipeline.warehouse import expectations, ledger
+from claims_pipeline_tests.fix_listeners import INVALID_AUTH, SlackListener, StatsdListener
+from claims_pipeline_tests.fix_warehouse import Lab, Visits
+
+ZONE = ZoneInfo("Pacific/Auckland")
+TUESDAY = dt.date(2026, 5, 5)
+HOUR, MINUTE, DAY = dt.timedelta(hours=1), dt.timedelta(minutes=1), dt.timedelta(days=1)
+CALENDAR = Calendar((1, 2, 3, 4, 5), dt.time(9), Holidays("NZ", "AUK"), grace=HOUR, earliest=dt.time(4))
+DUE = CALENDAR.due_at(TUESDAY, ZONE)
+
+
+def judged(*arrivals: dt.timedelta, at: dt.timedelta = 2 * HOUR, calendar: Calendar = CALENDAR) -> Delivery:
+    """How Tuesday's delivery stands; arrivals and the moment of looking are told from when it is due."""
+    moments = [DUE + arrival for arrival in arrivals]
+    return deliveries.judge(calendar, ZONE, feed="clinic/visits", day=TUESDAY, arrivals=moments, now=DUE + at)
+
+
+# ---------------------------------------------------------------------------------------------- how a delivery stands
+
+
+@pytest.mark.parametrize(
+    ("at", "state"),
+    [
+        (-MINUTE, DeliveryState.DUE),
+        (0 * MINUTE, DeliveryState.LATE),
+        (HOUR - MINUTE, DeliveryState.LATE),
+        (HOUR, DeliveryState.MISSING),
+    ],
+)
+def test_what_has_not_come_is_due_then_late_and_missing_when_its_grace_has_passed(
+    at: dt.timedelta, state: DeliveryState
+) -> None:
+    assert judged(at=at).state is state
+
+
+@pytest.mark.parametrize(
+    ("arrival", "state"),
+    [
+        (-5 * HOUR - MINUTE, DeliveryState.EARLY),
+        (-5 * HOUR, DeliveryState.ARRIVED),
+        (0 * MINUTE, DeliveryState.ARRIVED),
+        (MINUTE, DeliveryState.LATE),
+        (90 * MINUTE, DeliveryState.LATE),
+    ],
+)
+def test_what_has_come_is_early_in_time_or_late(arrival: dt.timedelta, state: DeliveryState) -> None:
+    assert judged(arrival).state is state
+
+
+def test_one_dump_more_than_is_due_is_double() -> None:
+    assert judged(-HOUR, -MINUTE).state is DeliveryState.DOUBLE
+
+
+def test_a_delivery_of_several_dumps_is_there_with_the_last_of_them() -> None:
+    two = replace(CALENDAR, dumps=2)
+    assert judged(-HOUR, calendar=two).state is DeliveryState.MISSING
+    assert judged(-HOUR, 30 * MINUTE, calendar=two).late_by == 30 * MINUTE
+
+
+def test_a_sender_whose_clock_is_ahead_is_not_late() -> None:
+    assert judged(3 * HOUR, at=-MINUTE).state is DeliveryState.ARRIVED
+
+
+MOMENTS = st.timedeltas(-2 * DAY, 2 * DAY)
+
+
+@given(arrivals=st.lists(MOMENTS, max_size=4), at=MOMENTS, dumps=st.integers(1, 3))
+def test_every_delivery_has_a_state_that_fits_its_figures(
+    arrivals: list[dt.timedelta], at: dt.timedelta, dumps: int
+) -> None:
+    found = judged(*arrivals, at=at, calendar=replace(CALENDAR, dumps=dumps))
+    complete = len(arrivals) >= dumps
+    assert (found.completed_at is not None) == complete
+    assert (found.state is DeliveryState.DOUBLE) == (len(arrivals) > dumps)
+    assert complete or found.state in (DeliveryState.DUE, DeliveryState.LATE, DeliveryState.MISSING)
+    assert not complete or found.state not in (DeliveryState.DUE, DeliveryState.MISSING)
+    assert found.state is not DeliveryState.ARRIVED or not found.late_by
+
+
+@given(arrivals=st.lists(MOMENTS, max_size=3), at=st.lists(MOMENTS, min_size=1, max_size=8).map(sorted))
+def test_however_often_one_looks_nothing_is_told_twice_and_no_recovery_before_the_loss(
+    arrivals: list[dt.timedelta], at: list[dt.timedelta]
+) -> None:
+    told: list[DeliveryNews] = []
+    for moment in at:
+        seen = [arrival for arrival in arrivals if arrival <= moment]
+        news = deliveries.news_of(judged(*seen, at=moment), told)
+        told += [news] if news else []
+    assert len(told) == len(set(told))
+    assert DeliveryNews.RECOVERED not in told or told.index(DeliveryNews.MISSING) < told.index(DeliveryNews.RECOVERED)
+    assert not {DeliveryNews.RECOVERED, DeliveryNews.LATE} <= set(told)
+
+
+# ---------------------------------------------------------------------------------------------- the watch
+
+
+@dataclass
+class Watch:
+    """A sender of the test's own with two feeds, and people who are told."""
+
+    lab: Lab
+    alerts: Alerts
+    slack: SlackListener
+    feeds: tuple[Feed, ...]
+    uploads: int = 0
+
+    def arrive(self, *, feed: int = 0, day: dt.date = TUESDAY, late: dt.timedelta = -HOUR, key: str = "") -> None:
+        """A dump of a day is uploaded, so much after it is due."""
+        self.uploads += 1
+        one = self.feeds[feed]
+        arrival = ledger.Arrival(
+            sender=one.sender.name,
+            dataset=one.dataset,
+            bucket="inbox",
+            key=key or f"{one.name}_{self.uploads}.csv",
+            etag=f"etag{self.uploads}",
+            size_bytes=1,
+            last_modified=one.deliveries.due_at(day, ZONE) + late,
+            delivery_day=day,
+            stamp=dt.datetime.combine(day, dt.time(3), dt.UTC),
+        )
+        assert ledger.register(self.lab.connection, [arrival])
+
+    def look(self, at: dt.timedelta = 2 * HOUR, *, begin: bool = True) -> list[str]:
+        """One look, so much after Tuesday's dumps are due; the headlines that are told."""
+        before = len(self.slack.calls)
+        deliveries.watch(self.lab.connection, self.alerts, self.feeds, now=DUE + at, begin=begin)
+        return [call.payload["blocks"][0]["text"]["text"] for call in self.slack.calls[before:]]
+
+    def states(self, *, since: dt.date = TUESDAY) -> list[str]:
+        """The states that are noted, by day and feed."""
+        names = [feed.name for feed in self.feeds]
+        found = expectations.select(self.lab.connection, names, since=since)
+        return [found[key].delivery.state.value for key in sorted(found, key=lambda key: (key[1], key[0]))]
+
+
+@pytest.fixture
+def watch(lab: Lab, slack_api: SlackListener, statsd: StatsdListener) -> Watch:
+    name = f"clinic_{secrets.token_hex(4)}"
+    sender = Sender(name, "A clinic", "Pacific/Auckland", f"{name}/", dt.date(2026, 1, 1), CALENDAR)
+    alerts = Alerts(
+        slack=SlackSink("token", "#claims", base_url=slack_api.base_url, timeout=60),
+        datadog=DatadogSink("127.0.0.1", statsd.port),
+        titles={name: "A clinic"},
+    )
+    feeds = tuple(Feed(sender, dataset, Visits, (rf"^{dataset}",)) for dataset in ("visits", "wards"))
+    return Watch(lab, alerts, slack_api, feeds)
+
+
+def test_what_is_missing_is_told_once(watch: Watch) -> None:
+    assert watch.look() == [":hourglass: No dump for 2026-05-05: 2 feeds"]
+    assert watch.look(3 * HOUR) == watch.look(DAY - 4 * HOUR) == []
+
+
+def test_nothing_is_told_within_the_grace(watch: Watch) -> None:
+    assert watch.look(HOUR - MINUTE) == []
+    assert watch.states() == ["late", "late"]
+
+
+def test_what_was_missing_and_comes_is_told_once_with_how_late_it_is(watch: Watch) -> None:
+    watch.look()
+    watch.arrive(late=3 * HOUR + 10 * MINUTE)
+    assert watch.look(4 * HOUR, begin=False) == [
+        ":white_check_mark: A clinic: 1 feed arrived after having been missing"
+    ]
+    said = str(watch.slack.calls[-1].payload["blocks"])
+    assert "arrived 3 h 10 min late (came 2026-05-05 12:10, due by 2026-05-05 09:00 NZST)" in said
+    assert watch.look(5 * HOUR, begin=False) == []
+    assert watch.states() == ["late", "missing"]
+
+
+def test_a_dump_that_comes_within_the_grace_is_told_as_late(watch: Watch) -> None:
+    watch.look(MINUTE)
+    watch.arrive(late=20 * MINUTE)
+    watch.arrive(feed=1)
+    assert watch.look(HOUR) == [":alarm_clock: A clinic: 1 feed arrived late"]
+    assert watch.look(2 * HOUR) == []
+
+
+def test_early_and_surplus_dumps_are_told_once(watch: Watch) -> None:
+    watch.arrive(late=-8 * HOUR)
+    watch.arrive(feed=1)
+    watch.arrive(feed=1)
+    assert watch.look() == [
+        ":hourglass_flowing_sand: A clinic: 1 feed arrived early",
+        ":heavy_plus_sign: A clinic: 1 feed delivered more dumps than are due",
+    ]
+    assert watch.look() == []
+
+
+def test_dumps_in_time_are_not_told(watch: Watch) -> None:
+    watch.arrive()
+    watch.arrive(feed=1)
+    assert (watch.look(), watch.states()) == ([], ["arrived", "arrived"])
+
+
+def test_a_name_that_is_delivered_again_is_one_dump(watch: Watch) -> None:
+    watch.arrive(key="visits.csv")
+    watch.arrive(key="visits.csv", late=-MINUTE)
+    watch.arrive(feed=1)
+    assert watch.look() == []
+
+
+def test_a_holiday_is_not_missed(watch: Watch) -> None:
+    anzac_in_lieu = dt.date(2026, 4, 27)
+    assert watch.look(anzac_in_lieu - TUESDAY) == []
+    assert watch.states(since=anzac_in_lieu) == []
+
+
+def test_a_dump_that_comes_on_a_holiday_is_welcome(watch: Watch) -> None:
+    holiday = dt.date(2026, 4, 27)
+    watch.arrive(day=holiday, late=10 * HOUR)
+    assert watch.look(holiday - TUESDAY + 11 * HOUR) == []
+
+
+def test_days_before_the_watch_began_are_not_told(watch: Watch) -> None:
+    watch.arrive(day=TUESDAY - DAY, late=5 * HOUR)
+    watch.look()
+    assert watch.states(since=TUESDAY - 14 * DAY) == ["missing", "missing"]
+
+
+def test_days_on_which_nobody_looked_are_made_up_for(watch: Watch) -> None:
+    watch.look()
+    assert watch.look(3 * DAY + 2 * HOUR) == [f":hourglass: No dump for 2026-05-0{day}: 2 feeds" for day in (6, 7, 8)]
+
+
+def test_a_look_that_does_not_begin_a_day_tells_of_none(watch: Watch) -> None:
+    assert (watch.look(begin=False), watch.states()) == ([], [])
+
+
+@pytest.mark.parametrize("recovers", [False, True])
+def test_what_could_not_be_told_is_told_a_quarter_of_an_hour_later(watch: Watch, recovers: bool) -> None:
+    watch.arrive(feed=1)
+    if recovers:
+        watch.look()
+        watch.arrive(late=3 * HOUR)
+    watch.slack.will_answer(INVALID_AUTH)
+    watch.look(4 * HOUR)
+    assert watch.look(4 * HOUR) == []
+    watch.lab.connection.execute(
+        "update ops.expectation set told_at = told_at - interval '15 minutes',"
+        " recovered_at = recovered_at - interval '15 minutes' where feed = %s",
+        [watch.feeds[0].name],
+    )
+    told = ":white_check_mark: A clinic: 1 feed arrived after having been missing"
+    assert watch.look(4 * HOUR) == [told if recovers else ":hourglass: No dump for 2026-05-05: 1 feed"]
+    assert watch.look(4 * HOUR) == []
+
+
+def test_of_two_that_look_at_once_one_tells(watch: Watch) -> None:
+    watch.look(MINUTE)
+    names = [(feed.name, TUESDAY) for feed in watch.feeds]
+    first = [expectations.claim(watch.lab.connection, *name, DeliveryNews.MISSING) for name in names]
+    assert (first, watch.look()) == ([True, True], [])
+
+
+def test_a_feed_has_a_calendar_of_its_own(watch: Watch) -> None:
+    visits, wards = watch.feeds
+    mondays = replace(CALENDAR, weekdays=(1,))
+    watch.feeds = (visits, replace(wards, calendar=mondays))
+    assert watch.look() == [":hourglass: No dump for 2026-05-05: 1 feed"]
+
+
+def test_the_watch_sends_metrics(watch: Watch, statsd: StatsdListener) -> None:
+    watch.arrive(feed=1)
+    watch.look()
+    watch.arrive(late=3 * HOUR)
+    watch.look(4 * HOUR)
+    found = {(line.name, line.tags.get("news"), line.value) for line in statsd.metrics()}
+    assert found == {
+        ("claims.dumps.missing", None, 1),
+        ("claims.deliveries", "recovered", 1),
+        ("claims.delivery.lateness", None, 10800),
+    }
+
+
+# ---------------------------------------------------------------------------------------------- what was due, and is
+
+
+def test_the_history_has_watched_days_and_those_to_come(watch: Watch) -> None:
+    watch.arrive(late=HOUR)
+    watch.look()
+    found = deliveries.history(watch.lab.connection, watch.feeds, now=DUE + 2 * HOUR, days=3, ahead=1)
+    assert [(line.delivery.day.day, line.delivery.state.value, line.told) for line in found] == [
+        (5, "late", (DeliveryNews.LATE,)),
+        (5, "missing", (DeliveryNews.MISSING,)),
+        (6, "due", ()),
+        (6, "due", ()),
+    ]
+
+
+def test_of_days_that_were_not_watched_only_what_came_is_known(watch: Watch) -> None:
+    watch.arrive(day=TUESDAY - 4 * DAY, late=9 * DAY)  # copied into the inbox much later
+    found = deliveries.history(watch.lab.connection, watch.feeds, now=DUE + 2 * HOUR, days=5)
+    assert [(line.delivery.day.day, line.delivery.state.value) for line in found] == [
+        (1, "arrived"),
+        (1, "missing"),
+        (4, "missing"),
+        (4, "missing"),
+        (5, "missing"),
+        (5, "missing"),
+    ]
