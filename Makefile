@@ -7,8 +7,8 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
-# Tests, two at a time: the machines that run them have two cores.
-JOBS ?= 2
+# Tests, three at a time: the machines that run them have two cores, and tests wait as often as they compute.
+JOBS ?= 3
 
 # Rounds of fault injection, those through Dagster besides, and what they are drawn by.
 EXAMPLES ?= 1000
