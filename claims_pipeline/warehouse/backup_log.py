@@ -67,7 +67,7 @@ def record(connection: psycopg.Connection, entry: Entry) -> None:
         return
     names = list(Entry.__dataclass_fields__)
     connection.execute(
-        f"insert into ops.backup ({', '.join(names)}) values ({', '.join(['%s'] * len(names))})".encode(),  # noqa: S608
+        f"insert into ops.backup ({', '.join(names)}) values ({', '.join(['%s'] * len(names))})".encode(),  # noqa: S608 - names of a dataclass
         [getattr(entry, name) for name in names],
     )
 

@@ -134,7 +134,7 @@ def step_aside(connection: psycopg.Connection, dump: Dump, by: Dump, at: dt.date
         change = "status = 'superseded'"
         reason = f"dump {by.dump_id} has its name and took its place"
     connection.execute(
-        f"update ops.dump set {change}, reason = %(reason)s, in_effect = false, superseded_by = %(by)s,"  # noqa: S608
+        f"update ops.dump set {change}, reason = %(reason)s, in_effect = false, superseded_by = %(by)s,"  # noqa: S608 - our own words
         " settled_at = %(at)s where dump_id = %(dump_id)s",
         {"by": by.dump_id, "reason": reason, "at": at, "dump_id": dump.dump_id},
     )

@@ -153,7 +153,7 @@ where (d.bucket, d.key) = (a.bucket, a.key) and not d.ready and d.archive_key is
     where o.dump_id <> d.dump_id and (o.bucket, o.key, o.etag, o.size_bytes, o.last_modified)
         = (a.bucket, a.key, a.etag, a.size_bytes, a.last_modified))
 returning d.*
-"""  # noqa: S608
+"""  # noqa: S608 - our own words
 
 
 _CONFIRM = f"""
@@ -163,7 +163,7 @@ where (d.bucket, d.key, d.etag, d.size_bytes, d.last_modified)
     = (a.bucket, a.key, a.etag, a.size_bytes, a.last_modified)
   and not d.ready and d.status in ('arrived', 'skipped')
 returning d.dump_id
-"""  # noqa: S608
+"""  # noqa: S608 - our own words
 
 
 def register(connection: psycopg.Connection, arrivals: Sequence[Arrival], *, ready: bool = True) -> list[Dump]:
@@ -413,7 +413,7 @@ _AS_ARCHIVED = "case when same_as is null then 'new' else 'superseding' end"
 def approve(connection: psycopg.Connection, dump_id: int, by: str) -> bool:
     """Release a held dump: the next run loads it whatever its budget; False when it is not held."""
     cursor = connection.execute(
-        f"update ops.dump set status = 'validated', approved_by = %s, verdict = {_AS_ARCHIVED}, reason = '',"  # noqa: S608
+        f"update ops.dump set status = 'validated', approved_by = %s, verdict = {_AS_ARCHIVED}, reason = '',"  # noqa: S608 - our own words
         " settled_at = null, attempts = 0 where dump_id = %s and verdict = 'held'",
         [by, dump_id],
     )
@@ -459,7 +459,7 @@ def forget_attempts(connection: psycopg.Connection, dump_id: int) -> None:
 
 
 _REOPEN = (
-    "update ops.dump set attempts = 0, request_id = null, reason = '', settled_at = null, checks = '{}',"  # noqa: S608
+    "update ops.dump set attempts = 0, request_id = null, reason = '', settled_at = null, checks = '{}',"  # noqa: S608 - our own words
     f" verdict = case when verdict in ('held', 'unreadable') then {_AS_ARCHIVED} else verdict end,"
     " status = case when archive_key is null then 'arrived' else 'archived' end"
     " where status in ('failed', 'refused') and raw_pruned_at is null and "

@@ -129,7 +129,7 @@ def old_sealed(
     old = "feed = %s and quarantined_at < %s and sealed <> ''"
     if empty:
         query = (
-            f"with emptied as (update ops.quarantine set sealed = '' where {old} returning quarantined_at)"  # noqa: S608
+            f"with emptied as (update ops.quarantine set sealed = '' where {old} returning quarantined_at)"  # noqa: S608 - our own words
             " select count(*), min(quarantined_at) from emptied"
         )
     else:
