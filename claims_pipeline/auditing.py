@@ -14,15 +14,18 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from claims_pipeline.errors import ClaimsPipelineError
 from claims_pipeline.landing import s3
 from claims_pipeline.services import Services
 from claims_pipeline.warehouse import audit
-from claims_pipeline.warehouse.audit import Head, Verified
+from claims_pipeline.warehouse.audit import Break, Damage, Head, Verified
 
 PREFIX = "audit/"
+MOST_DAYS_WITHOUT_HEADS = 2
+"""Heads are kept daily: an older audit without any has lost them, and could have been written anew unnoticed."""
+
 _KEY = re.compile(rf"{PREFIX}heads-\d{{8}}T\d{{6}}Z\.json")
 
 
@@ -45,7 +48,7 @@ class Outcome:
     def summary(self) -> str:
         """What was found, in a line."""
         if self.found.unbroken:
-            against = f", unchanged since {self.compared_with}" if self.compared_with else ""
+            against = f", unchanged since {self.compared_with}" if self.compared_with else "; no heads are kept yet"
             return f"{self.found.entries:,} entries in {len(self.found.heads)} chains are what was written{against}"
         first = self.found.breaks[0]
         entry = f" entry {first.entry_id}" if first.entry_id is not None else ""
@@ -66,7 +69,8 @@ def verify(
 
     Args:
         services: the database and S3.
-        heads: what to compare with; None: the newest heads of the archive, if there are any.
+        heads: what to compare with; None: the newest heads of the archive. That there are none is a break once the
+            audit is older than `MOST_DAYS_WITHOUT_HEADS`.
         named: what these heads are called.
         progress: told of links read since it was told last.
 
@@ -79,6 +83,11 @@ def verify(
         heads, named = newest_kept(services)
     with services.owner_database() as connection:  # runs may append to the audit, and not read all of it
         found = audit.verify(connection, kept=heads, progress=progress)
+        if not heads and not named and (days := audit.days_old(connection)) > MOST_DAYS_WITHOUT_HEADS:
+            note = f"no heads are kept, and the audit is {days} days old; if you know why: `audit heads --keep`"
+            found = replace(
+                found, breaks=(*found.breaks, Break("-", Damage.MISSING, f"archive: {PREFIX}", None, None, note))
+            )
     return Outcome(found, named, round(time.perf_counter() - begun, 3))
 
 

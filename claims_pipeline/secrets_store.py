@@ -12,8 +12,12 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from claims_pipeline.errors import SettingsError, Transient
+
+if TYPE_CHECKING:
+    from botocore.config import Config
 
 FILE, SECRETS_MANAGER, KMS = "file:", "aws-secretsmanager:", "aws-kms:"
 
@@ -73,7 +77,8 @@ def _secrets_manager(name: str, setting: str, region: str) -> str:
     with _aws_errors(what):
         session = boto3.session.Session()
         where = parts[3] if name.startswith("arn:") and len(parts) > 3 else session.region_name or region
-        answer = session.client("secretsmanager", region_name=where).get_secret_value(SecretId=name)
+        client = session.client("secretsmanager", region_name=where, config=_patience())
+        answer = client.get_secret_value(SecretId=name)
     if "SecretString" not in answer:
         raise SettingsError(f"{what}: it is binary; store the ring as text")
     return str(answer["SecretString"])
@@ -89,12 +94,19 @@ def _kms(ciphertext: str, setting: str, region: str) -> str:
         raise SettingsError(f"{what}: the ciphertext is not base64") from None
     with _aws_errors(what):
         session = boto3.session.Session()
-        client = session.client("kms", region_name=session.region_name or region)
+        client = session.client("kms", region_name=session.region_name or region, config=_patience())
         plain = client.decrypt(CiphertextBlob=blob)["Plaintext"]
     try:
         return bytes(plain).decode("utf-8")
     except UnicodeDecodeError:
         raise SettingsError(f"{what}: what it decrypts to is no text") from None
+
+
+def _patience() -> Config:
+    """Of one attempt; botocore's own is a minute, five times, before a process says that it has no keys."""
+    from botocore.config import Config
+
+    return Config(connect_timeout=5, read_timeout=10)
 
 
 @contextmanager

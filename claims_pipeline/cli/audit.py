@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from claims_pipeline.cli.output import EXIT_ATTENTION, err, errors_in_one_line, out, print_json, table
+from claims_pipeline.cli.telling import told
 
 if TYPE_CHECKING:
     from claims_pipeline.services import Services
@@ -29,18 +30,23 @@ def verify(
             show_default="the newest below audit/ in the archive bucket",
         ),
     ] = None,
+    keep: Annotated[
+        bool,
+        typer.Option("--keep", help="If nothing was changed, keep today's heads below audit/, as `ops/audit` does."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")] = False,
 ) -> None:
     """Recompute every chain of the audit, and name the first broken link of each.
 
     Reads all entries of loads, backups, upkeep, looks into quarantine, decisions, rebuilds and erasures. Compares with
-    heads kept outside of the database too, since its owner could write all chains anew. After a restore, the entries
-    made since the backup are missed: if you know why, `audit heads --keep` begins anew from what is there.
+    heads kept outside of the database too, since its owner could write all chains anew. With --keep the heads that were
+    just recomputed are kept for the next time: without Dagster, let that run daily. After a restore, the entries made
+    since the backup are missed: if you know why, `audit heads --keep` begins anew from what is there.
 
     Reads as the owner (CLAIMS_OWNER_DATABASE_URL). Exit code 0: nothing was changed. 1: something was. 3: it could not
     be verified.
     """
-    with errors_in_one_line():
+    with errors_in_one_line(), told("audit"):
         from claims_pipeline import auditing
         from claims_pipeline.errors import ClaimsPipelineError
 
@@ -58,7 +64,8 @@ def verify(
                 read += links
                 shown.update(f"{read:,} entries recomputed")
 
-            done = auditing.verify(_services(), heads=given, named=heads.name if heads else "", progress=progress)
+            services = _services()
+            done = auditing.verify(services, heads=given, named=heads.name if heads else "", progress=progress)
         if as_json:
             print_json({**vars(done), "unbroken": done.found.unbroken, "summary": done.summary})
         else:
@@ -66,6 +73,8 @@ def verify(
             if rows:
                 out.print(table("broken", ["chain", "what", "table", "entry", "link", "note"], rows))
             out.print(f"{done.summary} ({done.seconds:.1f} s)", highlight=False)
+        if keep and done.found.unbroken:
+            err.print(f"kept as {auditing.keep(services, done.found.heads)}", highlight=False)
         if not done.found.unbroken:
             raise typer.Exit(EXIT_ATTENTION)
 
@@ -77,7 +86,7 @@ def heads(
     ] = False,
 ) -> None:
     """Print where each chain ends, as JSON; keep it where no owner of the database can change it."""
-    with errors_in_one_line():
+    with errors_in_one_line(), told("audit"):
         from claims_pipeline import auditing
         from claims_pipeline.warehouse import audit
 

@@ -91,15 +91,18 @@ def erase(
                     sender or "", tuple(token or ()), actor(), reason or "", follow=follow, search_raw=search_raw
                 )
                 done = [erasure.erase(flow, request, dry_run=dry_run, each=each)]
-        if any(one.erasure_id for one in done):
-            bi.refresh(flow.services, [one for one in all_senders() if one.name in {e.sender for e in done}])
+        # Told before anything else can fail: rows that are gone cannot be counted a second time.
         if as_json:
             print_json(done)
         else:
-            for one in done:
-                _print(one)
-            if again and not done:
-                out.print("No row of an erased person is there.")
+            _print(done)
+        if any(one.erasure_id for one in done):
+            bi.refresh(flow.services, [one for one in all_senders() if one.name in {e.sender for e in done}])
+        if undeleted := {key for one in done for key in one.undeleted}:
+            raise ClaimsPipelineError(
+                f"S3 has not let go {len(undeleted)} folders of frames from before erasures yet, and nobody reads them "
+                "any more; `claims-pipeline prune --apply` tries again, and says why"
+            )
         if not again and not any(one.found for one in done):
             raise typer.Exit(EXIT_ATTENTION)
 
@@ -143,7 +146,14 @@ def token(
         typer.echo(",".join(made.values()))
 
 
-def _print(done: Erased) -> None:
+def _print(done: Sequence[Erased]) -> None:
+    for one in done:
+        _print_one(one)
+    if not done:
+        out.print("No row of an erased person is there.")
+
+
+def _print_one(done: Erased) -> None:
     title = f"erased from {done.sender} (erasure {done.erasure_id})" if done.erasure_id else f"found in {done.sender}"
     out.print(table(title, ["rows of", "rows"], list(done.rows.items())))
     lines = [

@@ -36,14 +36,17 @@ def show(
         with _services().database() as connection:
             found = grants.all_grants(connection, all_feeds())
             members = grants.members(connection)
+            memberships = grants.memberships(connection)
             undecided = grants.undecided(connection, all_feeds())
         if as_json:
-            print_json({"grants": found, "members": members, "undecided": undecided})
+            print_json({"grants": found, "members": members, "memberships": memberships, "undecided": undecided})
             return
         rows = [(one.grantee, one.schema or "-", _objects(one), ", ".join(one.privileges)) for one in found]
         out.print(table("who may do what", ["role", "schema", "objects", "may"], rows))
         logins = [(role.value, ", ".join(members.get(role, [])) or "-") for role in Role]
         out.print(table("members, with the same rights", ["role", "logins"], logins))
+        for name, others in memberships.items():
+            out.print(f"[red]{name} may more than this:[/] it is a member of {', '.join(others)}", highlight=False)
         for one in undecided:
             out.print(f"[yellow]nobody has decided who may read[/] {one}: granted to nobody", highlight=False)
 

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO, cast
 
 import psycopg
 
 from claims_pipeline import failpoints
 from claims_pipeline.erasure import notes
+from claims_pipeline.erasure.finishing import finish
 from claims_pipeline.erasure.notes import Note
 from claims_pipeline.erasure.searching import Each, Found, Frames, Search, followed
 from claims_pipeline.erasure.telling import Erased, told_of
@@ -27,9 +28,8 @@ from claims_pipeline.feeds import Feed, all_senders
 from claims_pipeline.flow import Flow
 from claims_pipeline.flow.validating import REJECTS, ROWS
 from claims_pipeline.frames import without
-from claims_pipeline.landing import layout, s3, s3_deletion
+from claims_pipeline.landing import layout, s3
 from claims_pipeline.landing.s3_files import object_reader, object_writer
-from claims_pipeline.services import Services
 from claims_pipeline.warehouse import erasure as sql
 from claims_pipeline.warehouse import withheld
 from claims_pipeline.warehouse.load import lock_tables
@@ -80,14 +80,14 @@ def erase(flow: Flow, request: Request, *, dry_run: bool, each: Each | None = No
     Raises:
         ClaimsPipelineError: a token is none, stands for several persons, or who or why is missing; or a feed's rows
             cannot be followed.
-        Transient: S3 or the database failed; nothing is done, or a repetition finishes it.
+        Transient: S3 or the database failed; nothing is done, or a repetition finishes it. What S3 does not let go once
+            the erasure is committed is told in the answer instead (`Erased.undeleted`).
     """
     _check(request)
     feeds = followed(request.sender)
     if not feeds:
         raise ClaimsPipelineError(f"no sender with rows of persons is named {request.sender!r}")
-    if not dry_run:
-        finish(flow.services)
+    undeleted = () if dry_run else finish(flow.services).undeleted
     search = Search(flow, feeds, raw=request.search_raw, each=each)
     with flow.services.owner_database() as connection:
         tokens = _persons(connection, feeds, request)
@@ -98,14 +98,13 @@ def erase(flow: Flow, request: Request, *, dry_run: bool, each: Each | None = No
                 break
             tokens |= found.others
         if dry_run or not found.anything:
-            return told_of(flow, found, feeds, None)
+            return replace(told_of(flow, found, feeds, None), undeleted=undeleted)
         with connection.transaction():
             erasure_id, found = _carry_out(flow, connection, search, request, tokens)
             told = told_of(flow, found, feeds, erasure_id)
             _record(flow, connection, "erase", erasure_id, request, found, told)
     failpoints.reach("erase.committed")
-    finish(flow.services)
-    return told
+    return replace(told, undeleted=finish(flow.services).undeleted)
 
 
 def erase_again(
@@ -136,11 +135,14 @@ def erase_again(
         if not dry_run:
             notes.take_notes(services, connection, senders=senders)
         for sender in [one.name for one in all_senders() if senders is None or one.name in senders]:
-            if not withheld.read(connection, sender) or not (feeds := followed(sender)):
+            register = withheld.read(connection, sender)
+            if dry_run:  # what would be learned first
+                register = notes.added_to(services, sender, register)
+            if not register or not (feeds := followed(sender)):
                 continue
             search = Search(flow, feeds, raw=False, each=each)
             with connection.transaction():
-                found = search.run(connection, withheld.read(connection, sender))
+                found = search.run(connection, register)
             if not found.removable:
                 continue
             told = told_of(flow, found, feeds, None)
@@ -151,9 +153,10 @@ def erase_again(
                     told = told_of(flow, found, feeds, erasure_id)
                     _record(flow, connection, "again", erasure_id, request, found, told)
             done.append(told)
-    if not dry_run:
-        finish(services)
-    return done
+    if dry_run or not done:
+        return done
+    undeleted = finish(services).undeleted
+    return [replace(one, undeleted=undeleted) for one in done]
 
 
 def erase_in_tables(flow: Flow, feeds: Sequence[Feed]) -> None:
@@ -178,27 +181,6 @@ def erase_in_tables(flow: Flow, feeds: Sequence[Feed]) -> None:
                     sql.mark(connection, feed, list(register.tokens), register.keys.get(feed.dataset, ()))
                 for feed in there:
                     sql.delete(connection, feed, list(register.tokens))
-
-
-def finish(services: Services, *, apply: bool = True) -> list[str]:
-    """Delete frames from before erasures that are still there, every version of them.
-
-    Args:
-        services: the owner's database, and S3.
-        apply: delete; otherwise only tell.
-
-    Returns:
-        Their folders.
-
-    Raises:
-        Transient, ClaimsPipelineError: S3 or the database failed, or S3 refuses.
-    """
-    with services.owner_database() as connection:
-        keys = sql.left_to_delete(connection)
-        for key in keys if apply else ():
-            s3_deletion.delete_for_good(services.s3, bucket=services.settings.archive_bucket, prefix=f"{key}/")
-            sql.is_deleted(connection, key)
-    return keys
 
 
 # ---------------------------------------------------------------------------------------------- whom
@@ -287,7 +269,7 @@ def _write_again(flow: Flow, frames: Frames, new: str) -> tuple[int, int]:
 def _stray(flow: Flow, feeds: Sequence[Feed], found: Found, new: set[str]) -> list[str]:
     """Folders of frames that no dump names, as killed runs and new keys leave them: they may hold anybody.
 
-    A validation that is writing one now finds the register changed, and begins again under another key.
+    A validation that is writing one now finds the register changed, has it deleted, and begins again under another key.
     """
     named = new | {key for dump in found.dumps.values() for key in (dump.validated_key, dump.loaded_key) if key}
     folders = {

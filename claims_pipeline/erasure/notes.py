@@ -18,7 +18,7 @@ from claims_pipeline.errors import ClaimsPipelineError
 from claims_pipeline.landing import layout, s3
 from claims_pipeline.services import Services
 from claims_pipeline.warehouse import withheld
-from claims_pipeline.warehouse.withheld import Values
+from claims_pipeline.warehouse.withheld import Register, Values
 
 _FORM = 1
 
@@ -84,6 +84,20 @@ def take_notes(
         if (senders is None or note.sender in senders)
         and withheld.add(connection, note.sender, tokens=note.tokens, keys=note.keys)
     }
+
+
+def added_to(services: Services, sender: str, register: Register) -> Register:
+    """A sender's register as `take_notes` would leave it; nothing is written.
+
+    Raises:
+        Transient, ClaimsPipelineError: as `take_notes`.
+    """
+    tokens, keys = dict(register.tokens), dict(register.keys)
+    for note in _read(services):
+        if note.sender == sender:
+            tokens = {**note.tokens, **tokens}
+            keys |= {dataset: keys.get(dataset, frozenset()) | found for dataset, found in note.keys.items()}
+    return Register(register.generation, tokens, keys)
 
 
 def _read(services: Services) -> Iterable[Note]:

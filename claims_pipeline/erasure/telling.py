@@ -61,6 +61,7 @@ class Erased:
         unread: rows in quarantine that do not say whose they are; they stay.
         other_tokens: further tokens in the person's rows, which were not followed.
         backups: backups from before, each with the day on which it is deleted if one is made every day.
+        undeleted: folders of frames from before erasures that S3 has not let go yet; every prune tries again.
     """
 
     sender: str
@@ -71,6 +72,7 @@ class Erased:
     unread: int
     other_tokens: tuple[str, ...]
     backups: dict[str, dt.date | None]
+    undeleted: tuple[str, ...] = ()
 
     @property
     def found(self) -> bool:

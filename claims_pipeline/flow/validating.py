@@ -20,7 +20,7 @@ from claims_pipeline.frames.stream import Compression
 from claims_pipeline.landing import layout, s3, sidecars
 from claims_pipeline.landing.s3_files import object_writer
 from claims_pipeline.vocabulary import CheckName, DumpStatus, DumpVerdict
-from claims_pipeline.warehouse import ledger, reports, withheld
+from claims_pipeline.warehouse import erasure, ledger, reports, withheld
 from claims_pipeline.warehouse.ledger import Dump
 from claims_pipeline.warehouse.withheld import Register
 
@@ -152,6 +152,7 @@ def _validated(step: Step, dump: Dump, feed: Feed, key: str, result: frames.Vali
     with step.services.database() as connection, connection.transaction():
         # Before the ledger's row is locked: an erasure locks them in this order.
         if feed.subject and not withheld.is_still(connection, feed.sender.name, register.generation):
+            _to_be_deleted(step, feed, key)
             raise Transient(f"a person was erased while dump {dump.dump_id} was validated: it is to be validated again")
         if not ledger.is_still(connection, dump):
             return ledger.get(connection, dump.dump_id)
@@ -183,6 +184,13 @@ def _validated(step: Step, dump: Dump, feed: Feed, key: str, result: frames.Vali
             reason = waits(dump, "; ".join(doubts))
             ledger.settle(connection, dump.dump_id, DumpStatus.REFUSED, verdict=DumpVerdict.HELD, reason=reason)
         return ledger.get(connection, dump.dump_id)
+
+
+def _to_be_deleted(step: Step, feed: Feed, key: str) -> None:
+    """Have frames that may hold a person who was erased meanwhile deleted for good, by the next erasure or prune."""
+    with step.services.database() as connection:
+        latest = withheld.generation(connection, feed.sender.name)
+        erasure.to_be_deleted(connection, latest, [key])
 
 
 def _compression(key: str) -> Compression | None:

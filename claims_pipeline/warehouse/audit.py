@@ -101,6 +101,12 @@ def heads(connection: psycopg.Connection) -> dict[str, Head]:
     return {chain: Head(entries, digest) for chain, entries, digest in rows}
 
 
+def days_old(connection: psycopg.Connection) -> int:
+    """Whole days since the first link was written; 0 for none."""
+    row = connection.execute("select coalesce(now() - min(linked_at), '0') from ops.audit_link").fetchone()
+    return row[0].days if row else 0
+
+
 def verify(
     connection: psycopg.Connection,
     *,

@@ -23,6 +23,8 @@ from claims_pipeline.warehouse import roles
 from claims_pipeline.warehouse.roles import MIGRATIONS, PUBLIC, READERS, Kind, Rights
 
 _SCHEMAS = ("ops", "history", "analyst", "bi")
+_OF_COLUMNS = " (some columns)"
+"""Behind a privilege that is held for columns alone: `grant select (name) on ...`."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Object:
         place: quoted and qualified, with argument types, for statements.
         owner: role.
         ours: whether claims_owner is to own it.
-        held: privileges of everybody but the owner, by grantee.
+        held: privileges of everybody but the owner, by grantee; those of columns alone say so.
     """
 
     kind: Kind
@@ -69,16 +71,16 @@ class Schemas:
 
 # An identity column's sequence changes its owner with the table.
 _OBJECTS = """
-with object (kind, schema, name, place, owner, ours, acl) as (
-    select 'database', '', datname, quote_ident(datname), datdba, false, coalesce(datacl, acldefault('d', datdba))
+with object (kind, schema, name, id, place, owner, ours, acl) as (
+    select 'database', '', datname, oid, quote_ident(datname), datdba, false, coalesce(datacl, acldefault('d', datdba))
     from pg_database where datname = current_database()
     union all
-    select 'schema', nspname, nspname, quote_ident(nspname), nspowner, nspname <> 'public',
+    select 'schema', nspname, nspname, oid, quote_ident(nspname), nspowner, nspname <> 'public',
            coalesce(nspacl, acldefault('n', nspowner))
     from pg_namespace where nspname = any(%(schemas)s) or nspname = 'public'
     union all
     select case when c.relkind = 'S' then 'sequence' when c.relkind in ('v', 'm') then 'view' else 'table' end,
-           n.nspname, c.relname, format('%%I.%%I', n.nspname, c.relname), c.relowner,
+           n.nspname, c.relname, c.oid, format('%%I.%%I', n.nspname, c.relname), c.relowner,
            c.relkind <> 'S' or not exists (
                select from pg_depend d
                where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype in ('a', 'i')),
@@ -87,7 +89,7 @@ with object (kind, schema, name, place, owner, ours, acl) as (
     where c.relkind in ('r', 'p', 'v', 'm', 'S', 'f')
       and (n.nspname = any(%(schemas)s) or (n.nspname, c.relname) = (%(public)s, %(migrations)s))
     union all
-    select 'routine', n.nspname, p.proname,
+    select 'routine', n.nspname, p.proname, p.oid,
            format('%%I.%%I(%%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)), p.proowner, true,
            coalesce(p.proacl, acldefault('f', p.proowner))
     from pg_proc p join pg_namespace n on n.oid = p.pronamespace where n.nspname = any(%(schemas)s)
@@ -96,7 +98,13 @@ select o.kind, o.schema, o.name, o.place, w.rolname, o.ours,
        case a.grantee when 0 then %(everybody)s else g.rolname end, a.privilege_type
 from object o
 join pg_roles w on w.oid = o.owner
-left join lateral aclexplode(o.acl) a on a.grantee <> o.owner
+left join lateral (
+    select grantee, privilege_type from aclexplode(o.acl)
+    union all
+    select x.grantee, x.privilege_type || %(of_columns)s
+    from pg_attribute t cross join lateral aclexplode(t.attacl) x
+    where o.kind in ('table', 'view') and t.attrelid = o.id and t.attacl is not null
+) a on a.grantee <> o.owner
 left join pg_roles g on g.oid = a.grantee
 order by array_position(array['database', 'schema'], o.kind), o.place
 """
@@ -111,6 +119,7 @@ def objects(connection: psycopg.Connection, schemas: Schemas) -> list[Object]:
             "public": MIGRATIONS[0],
             "migrations": MIGRATIONS[1],
             "everybody": PUBLIC,
+            "of_columns": _OF_COLUMNS,
         },
     )
     held: dict[tuple[str, ...], defaultdict[str, set[str]]] = {}
@@ -227,7 +236,8 @@ def _differences(found: Iterable[Object], schemas: Schemas) -> list[sql.Composed
                 continue
             now, then = one.held.get(grantee, frozenset()), wanted.get(grantee, frozenset())
             kind = "table" if one.kind == "view" else one.kind
-            if gone := now - then:
+            # Who loses a privilege of a table loses it for its columns.
+            if gone := {privilege.removesuffix(_OF_COLUMNS) for privilege in now} - then:
                 places["revoke", ", ".join(sorted(gone)), kind, grantee].append(one.place)
             if new := then - now:
                 places["grant", ", ".join(sorted(new)), kind, grantee].append(one.place)
@@ -311,4 +321,21 @@ def members(connection: psycopg.Connection) -> dict[str, list[str]]:
     found: defaultdict[str, list[str]] = defaultdict(list)
     for role, member in rows:
         found[role].append(member)
+    return dict(found)
+
+
+def memberships(connection: psycopg.Connection) -> dict[str, list[str]]:
+    """Roles of which ours are members, direct or not, and by which they may more than is granted to them.
+
+    "superuser" stands for one that needs no membership. As it should be there are none.
+    """
+    rows = connection.execute(
+        "select distinct r.rolname, case when r.rolsuper then 'superuser' else m.rolname end"
+        " from pg_roles r join pg_roles m on m.oid <> r.oid and pg_has_role(r.oid, m.oid, 'MEMBER')"
+        " where r.rolname = any(%s) order by 1, 2",
+        [[*Role]],
+    )
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for role, other in rows:
+        found[role].append(other)
     return dict(found)

@@ -80,7 +80,7 @@ OPS_TABLES: Mapping[str, str] = {
     "audit_head": "",
     "withheld": _APPEND,  # validation adds the tokens by other keys that it meets
     "erasure": "SELECT",
-    "erasing": "SELECT",
+    "erasing": _APPEND,  # a validation that a person was erased under has written frames that are to go
     "token_request": "",
     "report": "SELECT UPDATE",
     "report_part": "SELECT INSERT DELETE",  # cells that protect each other are computed anew together

@@ -38,7 +38,8 @@ def test_a_changed_entry_ends_with_1_and_is_named(loaded: CodeLocation) -> None:
     result = call_json("audit", "verify")
     found = [(b["chain"], b["what"], b["table"], b["entry_id"]) for b in result["found"]["breaks"]]
     assert (result["unbroken"], found) == (False, [(CHAIN, "changed", "ops.load", 1)])
-    assert call("audit", "verify").exit_code == 1
+    assert call("audit", "verify", "--keep").exit_code == 1
+    assert call_json("audit", "verify")["compared_with"] == ""  # of a broken audit no heads are kept
 
 
 def test_heads_that_were_printed_prove_history_later(loaded: CodeLocation, tmp_path: Path) -> None:
@@ -55,6 +56,20 @@ def test_heads_that_were_kept_in_the_archive_count_by_default(loaded: CodeLocati
     tamper(loaded, "delete from ops.audit_link; delete from ops.audit_head; delete from ops.load")
     result = call("audit", "verify")
     assert (result.exit_code, "cut off" in result.stdout) == (1, True)
+
+
+def test_heads_that_were_verified_are_kept_in_one_go(loaded: CodeLocation) -> None:
+    assert call("audit", "verify", "--keep").exit_code == 0
+    assert "unchanged since audit/heads-" in call_json("audit", "verify")["summary"]
+
+
+def test_kept_heads_that_somebody_deleted_are_missed(loaded: CodeLocation) -> None:
+    assert call("audit", "verify").exit_code == 0  # a new audit has none yet
+    tamper(loaded, "update ops.audit_link set linked_at = linked_at - interval '4 days'")
+    assert "no heads are kept" in call_json("audit", "verify")["summary"]
+    assert call("audit", "verify").exit_code == 1
+    call("audit", "heads", "--keep")
+    assert call("audit", "verify").exit_code == 0
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"a": 1}'])

@@ -16,10 +16,11 @@ import pandas as pd
 import pytest
 from pydantic import SecretStr
 
-from claims_pipeline.erasure import Request, erase, erase_again, finish, tokens_of
-from claims_pipeline.errors import SettingsError
+from claims_pipeline.erasure import Erased, Request, erase, erase_again, finish, tokens_of
+from claims_pipeline.errors import SettingsError, Transient
 from claims_pipeline.feeds.va_form526 import SENDER
 from claims_pipeline.flow import Flow
+from claims_pipeline.flow.validating import REJECTS, ROWS
 from claims_pipeline.frames import make_key_ring
 from claims_pipeline.local import LocalServices
 from claims_pipeline.rebuild import compare_with, rebuild, snapshot
@@ -239,7 +240,10 @@ def test_a_database_that_forgot_learns_from_the_archive_and_the_person_leaves_ag
     forget(claims.pipeline)
     processed_again(claims)
     assert claims.rows_of(person)
-    (_,) = erase_again(claims.pipeline.flow, by="ada")
+    (foretold,) = erase_again(claims.pipeline.flow, by="ada", dry_run=True)
+    assert claims.pipeline.rows("select count(*) from ops.withheld") == [(0,)]
+    (done,) = erase_again(claims.pipeline.flow, by="ada")
+    assert done.rows == foretold.rows
     assert is_away(claims, person)
     assert claims.pipeline.rows("select kind, requested_by from ops.erasure") == [("again", "ada")]
     assert erase_again(claims.pipeline.flow, by="ada") == []
@@ -248,13 +252,37 @@ def test_a_database_that_forgot_learns_from_the_archive_and_the_person_leaves_ag
 # ------------------------------------------------------------------------------------------ at the same time
 
 
+def test_a_dump_that_is_validated_while_the_person_is_erased_is_not_loaded_and_its_frames_go(claims: Claims) -> None:
+    person, feed = claims.somebody(), FEEDS[SUBMISSIONS]
+    done: list[Erased] = []
+
+    def meanwhile(*_: object) -> None:
+        if not done:
+            done.append(claims.erase(person.token))
+
+    flow = Flow(claims.pipeline.services, run_id="meanwhile", progress=meanwhile)
+    with pytest.raises(Transient, match="validated again"):
+        flow.validate(holding(claims, person), feed)
+    assert (len(done), claims.rows_of(person), len(claims.in_frames(person))) == (1, {}, 1)
+    assert finish(claims.pipeline.services).deleted
+    assert is_away(claims, person)
+
+
 def test_frames_that_were_validated_before_the_erasure_are_not_loaded_after_it(claims: Claims) -> None:
     person, feed = claims.somebody(), FEEDS[SUBMISSIONS]
     dump = holding(claims, person)
     validated = claims.pipeline.flow.validate(dump, feed)
+    s3, bucket = claims.pipeline.s3, claims.pipeline.services.settings.archive_bucket
+    keys = [f"{validated.validated_key}/{name}" for name in (ROWS, REJECTS)]
+    old = {key: s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys}
     claims.erase(person.token)
-    after = claims.pipeline.flow.load(validated, feed)  # as a run does that has waited for the lock
+    after = claims.pipeline.flow.load(validated, feed)
     assert after.status is DumpStatus.VALIDATED
+    for key, body in old.items():  # as for a run that has opened them, and waited for the lock
+        s3.put_object(Bucket=bucket, Key=key, Body=body)
+    assert claims.pipeline.flow.load(validated, feed).status is DumpStatus.VALIDATED
+    for key in old:
+        s3.delete_object(Bucket=bucket, Key=key)
     assert is_away(claims, person)
     assert claims.pipeline.flow.load(after, feed).status is DumpStatus.LOADED
     assert is_away(claims, person)
@@ -305,9 +333,9 @@ def test_killed_after_the_commit_old_frames_are_deleted_by_whoever_comes_next(
     killed_at(person, "erase.committed")
     assert claims.rows_of(person) == {}
     assert claims.in_frames(person)
-    assert finish(claims.pipeline.services)
+    assert finish(claims.pipeline.services).deleted
     assert is_away(claims, person)
-    assert finish(claims.pipeline.services) == []
+    assert not finish(claims.pipeline.services).deleted
 
 
 # ------------------------------------------------------------------------------------------ other keys

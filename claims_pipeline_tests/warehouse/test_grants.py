@@ -16,7 +16,7 @@ from claims_pipeline.feeds.contract import Pii
 from claims_pipeline.local import LocalServices
 from claims_pipeline.vocabulary import Role
 from claims_pipeline.warehouse.connection import connect
-from claims_pipeline.warehouse.grants import ensure_rights, undecided
+from claims_pipeline.warehouse.grants import all_grants, ensure_rights, memberships, undecided
 from claims_pipeline.warehouse.migrate import migrate
 from claims_pipeline_tests.fix_services import as_role
 from claims_pipeline_tests.fix_warehouse import LAB_FEEDS, VISITS, new_database
@@ -101,6 +101,24 @@ def test_a_new_table_is_granted_to_nobody_and_named(house: psycopg.Connection) -
         ensure_rights(house, all_feeds())
         assert undecided(house, all_feeds()) == ["table ops.new"]
         assert not any("ops.new" in readable(house, role) for role in (Role.LOADER, Role.ANALYST, Role.BI_READER))
+
+
+def test_a_right_to_a_column_is_told_and_taken_away(house: psycopg.Connection) -> None:
+    with house.transaction(force_rollback=True):
+        house.execute("grant usage on schema ops to bi_reader; grant select (key) on ops.dump to bi_reader")
+        told = [one for one in all_grants(house, all_feeds()) if (one.grantee, one.names) == ("bi_reader", ("dump",))]
+        assert [one.privileges for one in told] == [("SELECT (some columns)",)]
+        ensure_rights(house, all_feeds())
+        assert "ops.dump" not in readable(house, Role.BI_READER)
+        assert "ops.dump" in readable(house, Role.LOADER)
+        assert ensure_rights(house, all_feeds()) == []
+
+
+def test_what_a_role_may_as_a_member_of_another_is_told(house: psycopg.Connection) -> None:
+    assert memberships(house) == {}
+    with house.transaction(force_rollback=True):
+        house.execute("grant pg_read_all_data to claims_analyst; grant claims_owner to claims_loader")
+        assert memberships(house) == {"claims_analyst": ["pg_read_all_data"], "claims_loader": ["claims_owner"]}
 
 
 def test_a_function_sees_no_row_that_a_view_hides(house: psycopg.Connection) -> None:

@@ -1,0 +1,71 @@
+"""What S3 does not let go after an erasure is told and tried again, and stops nothing else."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from claims_pipeline.erasure import finish
+from claims_pipeline.services import Services
+from claims_pipeline.upkeep import Kind, chores_of, prune
+from claims_pipeline_tests.fix_pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+LOCKED, FREE = "validated/va_form526/a/2026-01-01/1-x", "validated/va_form526/a/2026-01-01/2-x"
+
+
+@pytest.fixture
+def locking() -> Iterator[S3Client]:
+    """S3 that knows object locks; the embedded one does not."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield boto3.client(
+        "s3",
+        endpoint_url=f"http://{host}:{port}",
+        region_name="us-east-1",
+        aws_access_key_id="k",
+        aws_secret_access_key="s",
+    )
+    server.stop()
+
+
+@pytest.fixture
+def erased(pipeline: Pipeline, locking: S3Client) -> Services:
+    """A database in which an erasure has noted two folders, in an archive of which one is locked."""
+    bucket = pipeline.services.settings.archive_bucket
+    locking.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
+    until = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
+    locking.put_object(
+        Bucket=bucket, Key=f"{LOCKED}/rows.parquet", ObjectLockMode="COMPLIANCE", ObjectLockRetainUntilDate=until
+    )
+    locking.put_object(Bucket=bucket, Key=f"{FREE}/rows.parquet")
+    with pipeline.services.owner_database() as connection:
+        connection.execute(
+            "insert into ops.erasure (kind, sender, persons, rows, objects, not_searched, unread, note, requested_by,"
+            " reason, run_id) values ('erase', 'va_form526', '{}', '{}', '[]', 0, 0, '', 'ada', 'a test', 'r')"
+        )
+        for key in (LOCKED, FREE):
+            connection.execute("insert into ops.erasing select %s, erasure_id from ops.erasure", [key])
+    return Services(pipeline.services.settings, lambda: locking)
+
+
+def test_a_locked_folder_is_told_and_does_not_keep_the_others(erased: Services) -> None:
+    done = finish(erased)
+    assert (done.deleted, done.undeleted) == ((FREE,), (LOCKED,))
+    assert "refused" in done.why
+    assert finish(erased).undeleted == (LOCKED,)  # and so each time, until the lock ends
+
+
+def test_a_prune_says_that_a_folder_is_still_there(erased: Services) -> None:
+    chores = [chore for chore in chores_of(erased) if chore.kind is Kind.ERASED]
+    (done,) = prune(erased, chores, apply=True, run_id="r", requested_by="a test")
+    assert done.items == 1
+    assert "1 folders of frames from before erasures are still there" in done.error
