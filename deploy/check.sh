@@ -58,9 +58,11 @@ chart)
     helm template dagster dagster/dagster --version "$version" \
       --namespace claims-pipeline -f deploy/kubernetes/values.yaml -f "deploy/kubernetes/values-$place.yaml" \
       >"$work/chart-$place.yaml"
-    "$tools/bin/kubernetes-validate" --quiet --strict --kubernetes-version "${releases[-1]}" "$work/chart-$place.yaml"
-    echo "The chart takes the values of $place"
+    for release in "${releases[@]}"; do
+      "$tools/bin/kubernetes-validate" --quiet --strict --kubernetes-version "$release" "$work/chart-$place.yaml"
+    done
   done
+  CLAIMS_RENDERED_CHART=$work "$python" -m pytest -p no:xdist claims_pipeline_tests/deploy/chart_rendered.py
   ;;
 *) echo "check.sh light|checkov|chart" >&2; exit 2 ;;
 esac

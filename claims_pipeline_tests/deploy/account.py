@@ -95,7 +95,7 @@ class Account:
             case "AWS::KMS::Key":
                 self._policies[f"arn:aws:kms:{REGION}:{NUMBER}:key/{physical}"] = properties["KeyPolicy"]
             case "AWS::IAM::Role":
-                for arn in filter(None, properties["ManagedPolicyArns"]):  # None: how it resolves AWS::NoValue
+                for arn in properties["ManagedPolicyArns"]:
                     self.admin("iam").attach_role_policy(RoleName=physical, PolicyArn=arn)
 
     def _finish_bucket(self, bucket: str, properties: dict[str, Any]) -> None:
@@ -227,7 +227,7 @@ def _has(template: str, parameter: str) -> bool:
 
 def _client(service: str, url: str, key: str, secret: str, token: str | None) -> Any:
     config = Config(retries={"max_attempts": 1}, s3={"addressing_style": "path"})
-    return boto3.client(  # type: ignore[call-overload]
+    return boto3.client(  # type: ignore[call-overload]  # of any service
         service,
         endpoint_url=url,
         region_name=REGION,

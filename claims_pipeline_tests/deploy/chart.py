@@ -2,7 +2,7 @@
 
 Belongs here: the chart's rules, so far as they matter for what we set, told again from its templates and its schema
 (helm/dagster in Dagster's repository, read on 2026-11-22). Does not belong here: what is expected of the values. This
-is not the chart: `make deploy-chart` asks the real one, where it can be had.
+is not the chart: `make deploy-chart` asks the real one, where it can be had (chart_rendered.py).
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ _POD = (
 _OURS = f"{_POD} checkDbReadyInitContainer deploymentLabels initContainerResources logFormat"
 KEYS: dict[str, str] = {
     "": "global serviceAccount rbacEnabled telemetry generatePostgresqlPasswordSecret postgresql dagsterWebserver "
-    "dagsterDaemon concurrency retention dagster-user-deployments runLauncher computeLogManager",
+    "dagsterDaemon concurrency retention dagster-user-deployments runLauncher computeLogManager busybox",
+    "busybox": "image",
+    "busybox.image": "repository tag pullPolicy",
     "global": "postgresqlSecretName dagsterHome serviceAccountName",
     "serviceAccount": "create name annotations",
     "telemetry": "enabled",
@@ -54,7 +56,7 @@ KEYS: dict[str, str] = {
     "retention.sensor": "purgeAfterDays",
     "retention.schedule.purgeAfterDays": "skipped success failure started",
     "retention.sensor.purgeAfterDays": "skipped success failure started",
-    "dagster-user-deployments": "enabled enableSubchart imagePullSecrets serviceAccount deployments",
+    "dagster-user-deployments": "enabled enableSubchart rbacEnabled imagePullSecrets serviceAccount deployments",
     "dagster-user-deployments.serviceAccount": "create name annotations",
     "dagster-user-deployments.deployments.*": f"{_POD} name port dagsterApiGrpcArgs codeServerArgs "
     "includeConfigInLaunchedRuns",

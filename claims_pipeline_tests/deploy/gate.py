@@ -24,6 +24,11 @@ from claims_pipeline_tests.deploy.policies import Ask
 
 _HOP = {"expect", "connection", "transfer-encoding", "keep-alive", "content-length"}
 _JSON = "application/x-amz-json-1.0"
+_ENCRYPTION = (
+    "x-amz-server-side-encryption",
+    "x-amz-server-side-encryption-aws-kms-key-id",
+    "x-amz-server-side-encryption-customer-algorithm",
+)
 
 
 class Account(Protocol):
@@ -128,12 +133,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not key:
             yield from self._bucket(arn, query, body)
             return
-        sse = {
-            "s3:x-amz-server-side-encryption": self.headers.get("x-amz-server-side-encryption"),
-            "s3:x-amz-server-side-encryption-aws-kms-key-id": self.headers.get(
-                "x-amz-server-side-encryption-aws-kms-key-id"
-            ),
-        }
+        sse = {f"s3:{name}": self.headers.get(name) for name in _ENCRYPTION}
         version = "Version" if "versionId" in query else ""
         match self.command:
             case "GET" if "uploadId" in query:

@@ -146,8 +146,9 @@ def _code_server(folder: Path, environment: Mapping[str, str]) -> Iterator[None]
             time.sleep(0.2)
         yield
     finally:
-        process.terminate()
-        process.wait(60)
+        # Started by what ignores SIGINT, as shells do in the background, Dagster's handler of SIGTERM does so as well.
+        process.kill()
+        process.wait()
 
 
 def main() -> None:

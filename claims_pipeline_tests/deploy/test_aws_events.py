@@ -5,17 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import unquote_plus
+from urllib.parse import unquote_plus, urlsplit
 
 import pytest
 from botocore.exceptions import ClientError
 
+from claims_pipeline.dead_letters import dead_letters_of, look, redrive
+from claims_pipeline.landing.queue import Queue
 from claims_pipeline_tests.deploy.account import NUMBER, REGION, STRANGER, TEMPLATES, Account, account
 from claims_pipeline_tests.deploy.policies import Ask
 
 pytestmark = pytest.mark.filterwarnings("ignore:Tried to parse:UserWarning")  # account.py does these parts
 
 LOADER = "claims-pipeline-loader"
+EVENT = {
+    "source": "aws.s3",
+    "detail-type": "Object Created",
+    "detail": {"bucket": {"name": "inbox"}, "object": {"key": "526/late.csv"}},
+}
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +91,7 @@ def test_an_event_that_is_received_in_vain_goes_to_the_dead_letters(aws: Account
         times += 1
         loader.change_message_visibility(QueueUrl=url, ReceiptHandle=messages[0]["ReceiptHandle"], VisibilityTimeout=0)
     dead = admin.receive_message(QueueUrl=f"{url}-dead")["Messages"]
+    admin.purge_queue(QueueUrl=f"{url}-dead")
     assert (times, len(dead)) == (5, 1)
 
 
@@ -123,10 +131,21 @@ def test_directly_only_that_bucket_may_send(direct: Account) -> None:
     assert allowed == [True, False, False, False]
 
 
-def test_the_loader_cannot_send(aws: Account) -> None:
+def test_dead_letters_are_looked_at_and_sent_back_with_the_loaders_rights(aws: Account) -> None:
+    url = f"{aws.gate.url}{urlsplit(aws.outputs['EventsQueueUrl']).path}"
+    pod = aws.pod("LoaderRoleArn", LOADER)
+    aws.admin("sqs").send_message(QueueUrl=f"{aws.outputs['EventsQueueUrl']}-dead", MessageBody=json.dumps(EVENT))
+    aws.gate.refused.clear()
+    queue = Queue(url, region=REGION, access_key_id=pod["access_key"], secret_access_key=pod["secret"])
+    looked = look(dead_letters_of(queue))
+    sent, _ = redrive(queue, dead_letters_of(queue))
+    assert (looked != [], sent, received(aws), aws.gate.refused) == (True, 1, [EVENT], [])
+
+
+def test_nothing_is_sent_to_the_dead_letters_but_by_the_rule(aws: Account) -> None:
     loader = aws.client("sqs", aws.pod("LoaderRoleArn", LOADER))
     with pytest.raises(ClientError, match="AccessDenied"):
-        loader.send_message(QueueUrl=aws.outputs["EventsQueueUrl"], MessageBody="{}")
+        loader.send_message(QueueUrl=f"{aws.outputs['EventsQueueUrl']}-dead", MessageBody="{}")
 
 
 def test_nobody_else_takes_events(aws: Account) -> None:

@@ -20,7 +20,7 @@ import pytest
 from botocore.exceptions import ClientError
 from pydantic import SecretStr
 
-from claims_pipeline import upkeep
+from claims_pipeline import auditing, upkeep
 from claims_pipeline.backup import Backups
 from claims_pipeline.backup import Retention as BackupRetention
 from claims_pipeline.catching_up import catch_up
@@ -32,6 +32,7 @@ from claims_pipeline.frames import make_key_ring
 from claims_pipeline.landing import s3_deletion
 from claims_pipeline.landing.s3 import encrypt_writes
 from claims_pipeline.local import LocalServices, postgres_program
+from claims_pipeline.rebuild import drill as rebuild_drill
 from claims_pipeline.secrets_store import read_secret
 from claims_pipeline.services import Services
 from claims_pipeline.settings import Settings
@@ -128,7 +129,7 @@ class Cluster:
     def rows(self) -> int:
         """Rows in the table."""
         with connect(self.url) as connection:
-            return int(connection.execute(f"select count(*) from {SENDER.name}.{UPLOADS}".encode()).fetchone()[0])  # type: ignore[index]
+            return int(connection.execute(f"select count(*) from {SENDER.name}.{UPLOADS}".encode()).fetchone()[0])  # type: ignore[index]  # count has a row
 
     def keys(self, prefix: str = "", bucket: str = "ArchiveBucket") -> list[str]:
         listed = self.aws.admin("s3").list_objects_v2(Bucket=self.aws.outputs[bucket], Prefix=prefix)
@@ -257,6 +258,28 @@ def test_the_archive_takes_its_own_key_named_or_not_and_no_other(
 
 
 # ---------------------------------------------------------------------------------------------- the owner
+
+
+def test_the_output_of_runs_of_upkeep_is_kept_with_the_owners_rights(cluster: Cluster) -> None:
+    archive, key = cluster.aws.outputs["ArchiveBucket"], "compute-logs/storage/run/compute_logs/backup.err"
+    cluster.services(OWNER).s3.put_object(Bucket=archive, Key=key, Body=b"x")
+    assert cluster.aws.gate.refused == []
+
+
+def test_an_audit_does_all_of_its_work_with_the_owners_rights(cluster: Cluster) -> None:
+    cluster.loaded()
+    services = cluster.services(OWNER)
+    for _ in range(2):  # the second compares with the heads that the first has kept
+        done = auditing.verify(services)
+        auditing.keep(services, done.found.heads)
+    assert (done.found.unbroken, done.compared_with != "", cluster.aws.gate.refused) == (True, True, [])
+
+
+def test_a_rebuild_drill_does_all_of_its_work_with_the_owners_rights(cluster: Cluster) -> None:
+    cluster.loaded()
+    done = rebuild_drill(cluster.services(OWNER), run_id="drill")
+    assert done is not None
+    assert (done.comparison.differences, cluster.keys("rebuild/"), cluster.aws.gate.refused) == ((), [], [])
 
 
 def test_a_prune_does_all_of_its_work_with_the_owners_rights(cluster: Cluster) -> None:

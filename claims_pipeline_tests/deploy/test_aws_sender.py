@@ -125,8 +125,9 @@ def test_it_cannot_read_the_queue(aws: Account) -> None:
         {"ServerSideEncryption": "AES256"},
         {"ServerSideEncryption": "aws:kms"},
         {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": f"arn:aws:kms:{REGION}:111122223333:key/theirs"},
+        {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": "k" * 32},
     ],
-    ids=["no key", "the account's key", "a key of its own"],
+    ids=["no key", "the account's key", "a key of KMS of its own", "a key that it keeps to itself"],
 )
 def test_it_cannot_put_under_another_key(s3: Any, inbox: str, encryption: dict[str, str]) -> None:
     assert refuses(s3.put_object, Bucket=inbox, Key=KEY, Body=b"rows", **encryption)

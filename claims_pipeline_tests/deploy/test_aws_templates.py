@@ -74,20 +74,25 @@ def test_uploads_without_end_are_aborted_and_old_versions_end(aws: Account, buck
     assert any("NoncurrentVersionExpiration" in rule for rule in rules)
 
 
-@pytest.mark.parametrize(
-    ("days", "expected"),
-    [("180", [("INTELLIGENT_TIERING", 30), ("GLACIER_IR", 180)]), ("0", [("INTELLIGENT_TIERING", 30)])],
-)
-def test_raw_dumps_move_to_tiering_and_glacier_after_set_days(days: str, expected: list[tuple[str, int]]) -> None:
-    with account(GlacierDays=days) as aws:
-        found = [
-            rule["Transitions"]
-            for bucket in ("Inbox", "Archive")
-            for rule in aws.properties["storage"][bucket]["LifecycleConfiguration"]["Rules"]
-            if rule.get("Prefix", "raw/") == "raw/" and "Transitions" in rule
-        ]
-    moves = [[(one["StorageClass"], int(one["TransitionInDays"])) for one in rule if one] for rule in found]
-    assert moves == [expected, expected]
+def test_raw_dumps_move_to_tiering_and_glacier_after_set_days(aws: Account) -> None:
+    expected = [("INTELLIGENT_TIERING", 30), ("GLACIER_IR", 180)]
+    assert moves_of_raw_dumps(aws) == [expected, expected]
+
+
+def test_raw_dumps_stay_out_of_glacier_where_no_days_are_set() -> None:
+    with account(GlacierDays="0") as aws:
+        assert moves_of_raw_dumps(aws) == [[("INTELLIGENT_TIERING", 30)]] * 2
+
+
+def moves_of_raw_dumps(aws: Account) -> list[list[tuple[str, int]]]:
+    """Class and days of each transition, in the inbox and in the archive."""
+    found = [
+        rule["Transitions"]
+        for bucket in ("Inbox", "Archive")
+        for rule in aws.properties["storage"][bucket]["LifecycleConfiguration"]["Rules"]
+        if rule.get("Prefix", "raw/") == "raw/" and "Transitions" in rule
+    ]
+    return [[(one["StorageClass"], int(one["TransitionInDays"])) for one in rule if one] for rule in found]
 
 
 def test_no_lifecycle_rule_ends_a_dump_that_is_not_deleted_or_overwritten(aws: Account) -> None:
@@ -113,11 +118,3 @@ def test_s3_alone_writes_the_access_log_and_only_of_our_buckets(aws: Account) ->
         may(aws.outputs["LoaderRoleArn"], inbox),
     ]
     assert allowed == [True, False, False]
-
-
-@pytest.mark.parametrize(("upkeep", "expected"), [("false", False), ("true", True)])
-def test_runs_delete_only_where_they_do_the_upkeep(upkeep: str, expected: bool) -> None:
-    with account(RunsDoUpkeep=upkeep) as aws:
-        raw = f"arn:aws:s3:::{aws.outputs['ArchiveBucket']}/raw/x"
-        context = {"aws:SecureTransport": "true"}
-        assert aws.allows(Ask(aws.outputs["LoaderRoleArn"], "s3:DeleteObject", raw, context)) is expected

@@ -55,12 +55,12 @@ def test_dagster_accepts_the_instance(place: str, tmp_path: Path, monkeypatch: p
         assert instance.telemetry_enabled is False
 
 
-def test_pools_retries_and_retention_are_those_of_one_machine() -> None:
+def test_pools_retries_ticks_and_retention_are_those_of_one_machine() -> None:
     here = yaml.safe_load((PROJECT_ROOT / "dagster.yaml").read_text())
     there = dagster_yaml(values_of(None))
     assert there["concurrency"]["pools"] == here["concurrency"]["pools"]
-    assert there["run_retries"] == here["run_retries"]
-    assert there["telemetry"] == here["telemetry"]
+    for part in ("run_retries", "sensors", "schedules", "telemetry"):
+        assert there[part] == here[part], part
     assert there["run_monitoring"].items() >= {"enabled": True, "free_slots_after_run_end_seconds": 60}.items()
     for kind in ("schedule", "sensor"):
         days = dict(there["retention"][kind]["purge_after_days"])
@@ -82,6 +82,20 @@ def test_pods_of_the_chart_keep_the_restricted_standard(part: str) -> None:
     pod = {"securityContext": given["podSecurityContext"], "volumes": given["volumes"]}
     container = {"securityContext": given["securityContext"], "resources": given["resources"]}
     assert faults_of_pod(pod, [container]) == []
+
+
+@pytest.mark.parametrize("part", ["dagsterWebserver", "dagsterDaemon"])
+def test_busybox_which_the_chart_starts_first_is_no_root_and_has_limits(part: str) -> None:
+    # The chart gives it the container's security context and these resources, and its image says root.
+    given = values_of(None)[part]
+    pod = {"securityContext": given["podSecurityContext"]}
+    first = {"securityContext": given["securityContext"], "resources": given["initContainerResources"]}
+    assert faults_of_pod(pod, [first]) == []
+    assert given["podSecurityContext"]["runAsUser"] > 0
+
+
+def test_the_account_of_the_code_server_gets_no_rights_from_the_chart() -> None:
+    assert values_of(None)["dagster-user-deployments"]["rbacEnabled"] is False
 
 
 @pytest.mark.parametrize("part", ["dagsterWebserver", "dagsterDaemon", "code-server"])

@@ -22,6 +22,7 @@ from claims_pipeline_tests.fix_services import as_role
 
 pytestmark = [pytest.mark.image, pytest.mark.timeout(1800)]
 
+DAGSTER_HOME = ("env", "DAGSTER_HOME=/tmp")
 CANARY = secrets.token_hex(16)
 PLANTED = dict.fromkeys((".env", "claims_pipeline/.env", ".local/keys/token"), f"CLAIMS_SLACK_TOKEN={CANARY}\n")
 
@@ -73,9 +74,24 @@ def test_it_runs_as_a_user_of_its_own_by_number(image: Image) -> None:
     assert docker("inspect", "--format={{.Config.User}}", image.tag) == "10001:10001"
 
 
+def test_no_program_in_it_changes_who_it_is(image: Image) -> None:
+    assert image.run("sh", "-c", "find / -xdev -type f -perm /6000 2>/dev/null || true") == ""
+
+
 @pytest.mark.parametrize("program", ["pip", "pip3", "uv", "gcc", "cc", "make", "git", "rclone"])
 def test_it_has_no_program_that_installs_or_compiles(image: Image, program: str) -> None:
     assert image.run("sh", "-c", f"command -v {program} || echo none").strip() == "none"
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        *("streamlit", "openlineage.client", "opentelemetry.exporter.otlp.proto.http.trace_exporter"),
+        *("dagster_k8s", "dagster_postgres", "dagster_aws.s3.compute_log_manager"),
+    ],
+)
+def test_it_has_every_extra_and_what_the_chart_configures(image: Image, module: str) -> None:
+    image.run("python3", "-c", f"import {module}")
 
 
 @pytest.mark.parametrize("module", ["pip", "setuptools", "pytest", "mypy", "moto", "hypothesis", "playwright"])
@@ -140,6 +156,20 @@ def test_the_dashboard_answers_its_probe_and_ends_when_asked(image: Image, env_f
     port = free_port(None)
     with image.serving("claims-pipeline", "dashboard", "--port", str(port), network="host", env_file=env_file) as one:
         assert wait_until(lambda: _answers(f"http://127.0.0.1:{port}/_stcore/health"), seconds=300), one.said()
+        assert one.stop() != 137
+
+
+def test_dagsters_webserver_answers_its_probe_and_ends_when_asked(image: Image) -> None:
+    port = free_port(None)
+    command = ("dagster-webserver", "--empty-workspace", "--host", "127.0.0.1", "--port", str(port))
+    with image.serving(*DAGSTER_HOME, *command, network="host") as one:
+        assert wait_until(lambda: _answers(f"http://127.0.0.1:{port}/server_info"), seconds=300), one.said()
+        assert one.stop() != 137
+
+
+def test_dagsters_daemon_starts_its_daemons_and_ends_when_asked(image: Image) -> None:
+    with image.serving(*DAGSTER_HOME, "dagster-daemon", "run", "--empty-workspace") as one:
+        assert wait_until(lambda: "SchedulerDaemon" in one.said(), seconds=300), one.said()
         assert one.stop() != 137
 
 

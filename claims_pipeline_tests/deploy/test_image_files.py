@@ -1,4 +1,4 @@
-"""What the image is built from agrees with what is tested: versions, and the workflow's commands.
+"""What the image is built from agrees with what is tested: versions, and the workflows' commands.
 
 Does not belong here: the image itself (`test_image`), which needs a daemon.
 """
@@ -15,7 +15,7 @@ from claims_pipeline.settings import PROJECT_ROOT
 
 LOCK = PROJECT_ROOT / "requirements.lock"
 IMAGE_LOCK = PROJECT_ROOT / "deploy" / "requirements.lock"
-WORKFLOW = PROJECT_ROOT / ".github" / "workflows" / "ci.yml"
+WORKFLOWS = PROJECT_ROOT / ".github" / "workflows"
 
 
 def pinned(lock: Path) -> dict[str, tuple[str, frozenset[str]]]:
@@ -50,21 +50,27 @@ def test_what_builds_the_image_is_pinned_by_hash() -> None:
     assert hashes
 
 
-def test_every_command_of_the_workflow_is_a_target_of_the_makefile() -> None:
-    called = set(re.findall(r"run: make (\S+)", WORKFLOW.read_text()))
+def test_every_command_of_the_workflows_is_a_target_of_the_makefile() -> None:
+    called = set(re.findall(r"run: make (\S+)", workflows()))
     targets = set(re.findall(r"^([a-z-]+):", (PROJECT_ROOT / "Makefile").read_text(), flags=re.MULTILINE))
     assert {"lint", "test", "test-ui", "test-image", "deploy-check"} <= called
     assert called <= targets
 
 
-def test_every_action_of_the_workflow_is_pinned() -> None:
-    actions = re.findall(r"uses: (\S+)", WORKFLOW.read_text())
+def test_every_action_of_the_workflows_is_pinned_by_hash() -> None:
+    actions = re.findall(r"uses: (\S+)", workflows())
     assert actions
-    assert [action for action in actions if not re.fullmatch(r"[\w-]+/[\w-]+@(v\d+|[0-9a-f]{40})", action)] == []
+    assert [action for action in actions if not re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", action)] == []
+
+
+def workflows() -> str:
+    """All of them."""
+    return "".join(path.read_text() for path in WORKFLOWS.glob("*.yml"))
 
 
 def product_requirements() -> set[str]:
-    """Names that pyproject.toml's dependencies and the dashboard's extra list."""
+    """Names that pyproject.toml lists, extras included, but for developers' tools."""
     project = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())["project"]
-    listed = [*project["dependencies"], *project["optional-dependencies"]["dashboard"]]
+    extras = [lines for name, lines in project["optional-dependencies"].items() if name != "dev"]
+    listed = [line for lines in (project["dependencies"], *extras) for line in lines]
     return {match[0] for line in listed if (match := re.match(r"[a-z0-9._-]+", line))}

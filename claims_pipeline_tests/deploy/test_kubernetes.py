@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import runpy
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import boto3
 import pytest
 import yaml
 from moto.server import ThreadedMotoServer
 
+from claims_pipeline.feeds import all_feeds
+from claims_pipeline.orchestration.audit import audit_schedule
+from claims_pipeline.orchestration.prune import prune_schedule
+from claims_pipeline.orchestration.upkeep import backup_schedules
 from claims_pipeline.settings import Settings
 from claims_pipeline_tests.deploy.chart import KUBERNETES, NAMESPACE, PLACES, values_of
 from claims_pipeline_tests.deploy.manifests import OVERLAYS, faults_of_pod, of_kind, pods, rendered, secrets_named
@@ -86,6 +92,22 @@ def test_the_dashboard_knows_one_secret_and_may_ask_postgres_alone(overlay: str)
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_charts_migration_of_its_storage_may_ask_postgres(overlay: str) -> None:
+    # Its pod has no label of ours: the chart gives it none, and Kubernetes that of its Job.
+    job = {"batch.kubernetes.io/job-name": "dagster-dagster-webserver-instance-migrate"}
+    (policy,) = (
+        p["spec"] for p in of_kind(overlay, "NetworkPolicy") if p["spec"]["podSelector"] == {"matchLabels": job}
+    )
+    assert policy["egress"] == [{"ports": [{"protocol": "TCP", "port": 5432}]}]
+
+
+@pytest.mark.parametrize("overlay", LEAN)
+def test_the_lean_mode_links_to_no_page_of_dagster(overlay: str) -> None:
+    (config,) = (one for one in of_kind(overlay, "ConfigMap") if one["metadata"]["name"] == "claims-pipeline-config")
+    assert "CLAIMS_DAGSTER_URL" not in config["data"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
 def test_nothing_may_be_reached_by_default(overlay: str) -> None:
     (default,) = (
         policy["spec"]
@@ -123,9 +145,7 @@ def test_the_migration_runs_as_owner_and_what_follows_it_waits(overlay: str) -> 
 
 @pytest.mark.parametrize("overlay", LEAN)
 def test_the_lean_mode_never_runs_two_of_a_kind_and_gives_up_what_hangs(overlay: str) -> None:
-    jobs = {
-        one["metadata"]["name"].removeprefix("claims-pipeline-"): one["spec"] for one in of_kind(overlay, "CronJob")
-    }
+    jobs = _cronjobs(overlay)
     assert jobs.keys() == {"catch-up", "backup", "prune", "audit", "restore-drill"}
     assert {spec["concurrencyPolicy"] for spec in jobs.values()} == {"Forbid"}
     assert all(spec["jobTemplate"]["spec"]["activeDeadlineSeconds"] for spec in jobs.values())
@@ -141,6 +161,36 @@ def test_the_lean_mode_loads_as_the_loader_and_keeps_up_as_the_owner(overlay: st
         spec = found[f"claims-pipeline-{task}"]
         assert spec["serviceAccountName"] == "claims-pipeline-owner"
         assert "claims-pipeline-owner" in secrets_named(spec["containers"][0])
+
+
+@pytest.mark.parametrize("overlay", LEAN)
+def test_upkeep_of_the_lean_mode_keeps_the_hours_of_dagster(overlay: str) -> None:
+    of_dagster = {
+        schedule.name.replace("_", "-"): schedule.cron_schedule
+        for schedule in (*backup_schedules(), prune_schedule(), audit_schedule())
+    }
+    jobs = {name: spec for name, spec in _cronjobs(overlay).items() if name != "catch-up"}
+    assert {name: spec["schedule"] for name, spec in jobs.items()}.items() <= of_dagster.items()
+    assert {spec["timeZone"] for spec in jobs.values()} == {"Etc/UTC"}
+
+
+@pytest.mark.parametrize("overlay", LEAN)
+def test_catch_up_starts_within_an_hour_and_a_half_after_a_dump_is_missing(overlay: str) -> None:
+    spec = _cronjobs(overlay)["catch-up"]
+    minute, hours, *every_day = spec["schedule"].split()
+    assert (spec["timeZone"], every_day) == ("Etc/UTC", ["*", "*", "*"])
+    starts = [dt.timedelta(hours=int(hour), minutes=int(minute)) for hour in hours.split(",")]
+    for day in (dt.date(2026, 1, 1) + dt.timedelta(days) for days in range(366)):
+        for feed in all_feeds():
+            missing = feed.deliveries.deadline(day, ZoneInfo(feed.sender.timezone))
+            midnight = dt.datetime.combine(missing.date(), dt.time(), dt.UTC)
+            waits = [
+                midnight + dt.timedelta(days) + start - missing
+                for days in (0, 1)
+                for start in starts
+                if midnight + dt.timedelta(days) + start >= missing
+            ]
+            assert min(waits) <= dt.timedelta(minutes=90), (feed.name, day)
 
 
 @pytest.mark.parametrize("overlay", LEAN)
@@ -207,6 +257,12 @@ def test_what_stands_for_aws_in_minikube_delivers_events(monkeypatch: pytest.Mon
         assert '"key": "a.csv"' in message["Body"]
     finally:
         server.stop()
+
+
+def _cronjobs(overlay: str) -> dict[str, dict[str, Any]]:
+    return {
+        one["metadata"]["name"].removeprefix("claims-pipeline-"): one["spec"] for one in of_kind(overlay, "CronJob")
+    }
 
 
 def _values(selector: dict[str, Any]) -> set[str]:

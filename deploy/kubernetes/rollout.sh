@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Installs or upgrades in one order: what pods need, the migration, then what runs, then Dagster's chart.
 # rollout.sh lhdi|lhdi-lean|minikube|minikube-lean [further arguments of helm]
+# Installs or upgrades in one order: what pods need, the migration, then what runs, then Dagster's chart.
 # Uses kubectl's current context. A failed migration stops it, and what ran before goes on running.
 set -euo pipefail
+if [[ ${1:-} == -h || ${1:-} == --help ]]; then sed -n '2,/^set/s/^# //p' "${BASH_SOURCE[0]}"; exit 0; fi
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 namespace=claims-pipeline
@@ -18,7 +19,11 @@ kubectl kustomize "overlays/$overlay" >"$manifests"
 image=$(sed -n 's/^ *image: \(.*claims-pipeline:.*\)$/\1/p' "$manifests" | sort -u)
 [[ $(wc -l <<<"$image") -eq 1 && -n $image ]] || { echo "The manifests name more than one image, or none" >&2; exit 1; }
 if grep -q change-me "$manifests" || { [[ $overlay == "$place" ]] && grep -q change-me "values-$place.yaml"; }; then
-  echo "There is a change-me left in places/$place or values-$place.yaml" >&2
+  echo "There is a change-me left in places/$place, overlays/$overlay or values-$place.yaml" >&2
+  exit 1
+fi
+if [[ $overlay == "$place" ]] && ! helm repo list 2>/dev/null | grep -q '^dagster[[:space:]]'; then
+  echo "Add Dagster's chart repository to helm, under the name dagster: its address is in Dagster's Helm guide" >&2
   exit 1
 fi
 
@@ -28,8 +33,14 @@ kubectl delete job claims-pipeline-migrate --namespace "$namespace" --ignore-not
 kubectl apply -f "$manifests" --selector 'claims-pipeline/rollout!=after-migration'
 
 echo "== migration"
-if ! kubectl wait job/claims-pipeline-migrate --namespace "$namespace" --for=condition=complete --timeout=900s; then
-  echo "The migration did not end; nothing else was changed. It says:" >&2
+ended() { kubectl get job claims-pipeline-migrate --namespace "$namespace" -o jsonpath='{.status.conditions[*].type}'; }
+# `kubectl wait` waits for one condition, and would not notice that the Job has failed.
+for _ in $(seq 180); do
+  [[ ! $(ended) =~ Complete|Failed ]] || break
+  sleep 5
+done
+if [[ ! $(ended) =~ Complete ]]; then
+  echo "The migration did not succeed; nothing else was changed. It says:" >&2
   kubectl logs job/claims-pipeline-migrate --namespace "$namespace" --tail=20 >&2 || true
   exit 1
 fi
@@ -45,8 +56,6 @@ set_image=()
 for part in dagsterWebserver dagsterDaemon 'dagster-user-deployments.deployments[0]'; do
   set_image+=(--set-string "$part.image.repository=$repository,$part.image.tag=$tag")
 done
-helm repo list 2>/dev/null | grep -q '^dagster[[:space:]]' ||
-  { echo "add Dagster's chart repository under the name dagster first: its address is in Dagster's Helm guide" >&2; exit 1; }
 helm repo update dagster >/dev/null
 helm upgrade --install dagster dagster/dagster --version "$chart_version" --namespace "$namespace" \
   -f values.yaml -f "values-$place.yaml" "${set_image[@]}" --wait --timeout 15m "$@"

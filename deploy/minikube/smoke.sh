@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Waits until the fake dumps are in tables, and says what to see. smoke.sh minikube|minikube-lean
-# Exit code 1: they are not.
+# smoke.sh minikube|minikube-lean
+# Waits until the fake dumps of both senders are in tables, and says what to see. Exit code 1: they are not.
 set -euo pipefail
+if [[ ${1:-} == -h || ${1:-} == --help ]]; then sed -n '2,/^set/s/^# //p' "${BASH_SOURCE[0]}"; exit 0; fi
 overlay=${1:?"usage: smoke.sh minikube|minikube-lean"}
 namespace=claims-pipeline
 
@@ -21,20 +22,23 @@ if [[ $overlay == minikube-lean ]]; then
 fi
 
 echo "== dumps in tables"
-loaded=0 open=0
-for _ in $(seq 60); do
-  read -r loaded open < <(ask --no-align --tuples-only --field-separator ' ' --command \
-    'select coalesce(sum(dumps_loaded), 0), coalesce(sum(dumps_open), 0) from ops.feed_status')
-  [[ $loaded -gt 0 && $open -eq 0 ]] && break
+# Each run is a pod that starts first, one at a time of a sender: some ten minutes.
+senders=0 loaded=0 open=0
+for _ in $(seq 120); do
+  read -r senders loaded open < <(ask --no-align --tuples-only --field-separator ' ' --command \
+    "select count(distinct split_part(feed, '/', 1)) filter (where dumps_loaded > 0),
+            coalesce(sum(dumps_loaded), 0), coalesce(sum(dumps_open), 0) from ops.feed_status") || true
+  echo "loaded: ${loaded:-?}, open: ${open:-?}"
+  [[ $senders -lt 2 || $open -gt 0 ]] || break
   sleep 10
 done
-if [[ $loaded -eq 0 || $open -gt 0 ]]; then
-  echo "After ten minutes $loaded dumps are loaded and $open are open. What runs:" >&2
+if [[ $senders -lt 2 || $open -gt 0 ]]; then
+  echo "After twenty minutes $loaded dumps of $senders senders are loaded and $open are open. What runs:" >&2
   in_namespace get pods,jobs >&2
   exit 1
 fi
 ask --command 'select * from ops.feed_status'
-in_namespace get jobs --selector claims-pipeline/part=run
+in_namespace get jobs
 
 cat <<'TEXT'
 
