@@ -30,7 +30,7 @@ from claims_pipeline.landing.looking import Part, Singles
 from claims_pipeline.services import Services
 from claims_pipeline.vocabulary import DumpStatus, DumpVerdict
 from claims_pipeline.warehouse import ledger
-from claims_pipeline.warehouse.ledger import Arrival, Dump, Identity
+from claims_pipeline.warehouse.ledger import Arrival, Dump
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -83,11 +83,12 @@ def look(services: Services, sender: Sender, extent: Extent | None = None) -> Di
     inbox, seconds = services.settings.inbox_bucket, services.settings.settle_seconds
     extent = extent or Extent.whole(services.s3, inbox, sender)
     with services.database() as connection:
-        _recognise_unknown(connection, sender, feeds)
+        if extent.begins:
+            _recognise_unknown(connection, sender, feeds)
         seen = _see(services, connection, sender, extent)
         again, changed = seen.again | extent.confirmed, seen.changed
         gone = [_close(connection, dump, overwritten=dump.key in seen.present) for dump in seen.lost]
-        again |= {dump.dump_id for dump in ledger.waiting(connection, sender.name) if dump.archive_key}
+        again |= set(ledger.recognised(connection, sender.name))
         if seconds == 0:  # the first look is enough
             again |= changed | seen.new
         settled = ledger.settled(connection, list(again), seconds=seconds)
@@ -95,17 +96,16 @@ def look(services: Services, sender: Sender, extent: Extent | None = None) -> Di
             waiting, ready = _readied(services, connection, feeds, settled)
             misdated = [_refuse_misdated(connection, dump, sender) for dump in ready if dump.is_open]
         failpoints.reach("discover.readied")
-        unknown = ledger.unknown_dumps(connection, sender.name)
-        unread = ledger.unread(connection, sender.name, bucket=inbox, prefix=sender.prefix)
-        not_ready = {dump.dump_id for dump in unread if not dump.ready and dump.status is not DumpStatus.FAILED}
-        settling = len(not_ready - {dump.dump_id for dump in waiting})
+        # Also those of earlier looks: whoever was to keep them may have been killed.
+        unkept = ledger.to_keep(connection, list(seen.nameless))
+        settling = ledger.settling(
+            connection, sender.name, bucket=inbox, prefix=sender.prefix, but=[dump.dump_id for dump in waiting]
+        )
         known = {feed.dataset for feed in feeds}  # a dataset may have left the contracts: its dumps wait
         open_ = [dump for dump in ledger.open_dumps(connection, sender.name) if dump.dataset in known]
     strange = [dump for dump in ready if dump.verdict is DumpVerdict.UNKNOWN]
     strange += [dump for dump in misdated if dump is not None]
     strange += [dump for dump in gone if dump.status is DumpStatus.FAILED]
-    # Also those of earlier looks: whoever was to keep them may have been killed.
-    unkept = [dump for dump in unknown if dump.ready and dump.archive_key is None and dump.identity in seen.nameless]
     return Discovery(
         seen.listed, seen.ignored, len(seen.new), settling, tuple(waiting), tuple(strange), tuple(unkept), tuple(open_)
     )
@@ -138,8 +138,8 @@ def arrival_of(sender: Sender, feeds: Sequence[Feed], item: s3.ListedObject) -> 
 class _Seen:
     """What a look has seen so far, page by page; of a million known objects it keeps nothing."""
 
-    def __init__(self, sender: Sender, unread: Sequence[Dump], kept: set[Identity]) -> None:
-        self._sender, self._feeds, self._kept = sender, feeds_of(sender.name), kept
+    def __init__(self, sender: Sender, unread: Sequence[Dump]) -> None:
+        self._sender, self._feeds = sender, feeds_of(sender.name)
         self._unread_keys = {dump.key for dump in unread}
         self._growing = {dump.key for dump in unread if not dump.ready}
         self.of_identity = {dump.identity: dump for dump in unread if dump.status is not DumpStatus.FAILED}
@@ -148,7 +148,7 @@ class _Seen:
         self.again: set[int] = set()
         self.changed: set[int] = set()
         self.new: set[int] = set()
-        self.nameless: set[Identity] = set()
+        self.nameless: set[int] = set()
         self.lost: list[Dump] = []
 
     def take(self, connection: psycopg.Connection, page: Sequence[s3.ListedObject]) -> None:
@@ -157,21 +157,23 @@ class _Seen:
         self.ignored += len(page) - len(dumps)
         arrivals = [arrival_of(self._sender, self._feeds, item) for item in dumps]
         self.present |= self._unread_keys & {item.key for item in page}
-        self.nameless |= {arrival.identity for arrival in arrivals if arrival.dataset is None} - self._kept
         known = self.of_identity
         self.again |= {known[arrival.identity].dump_id for arrival in arrivals if arrival.identity in known}
         if grown := [arrival for arrival in arrivals if arrival.key in self._growing]:
             self.changed |= {dump.dump_id for dump in ledger.changed(connection, grown)}
         self.new |= {dump.dump_id for dump in ledger.register(connection, arrivals, ready=False)}
+        if nameless := [arrival for arrival in arrivals if arrival.dataset is None]:
+            self.nameless |= set(ledger.not_kept(connection, nameless))
         failpoints.reach("discover.registered")
 
 
 def _recognise_unknown(connection: psycopg.Connection, sender: Sender, feeds: Sequence[Feed]) -> None:
-    for dump in ledger.unknown_dumps(connection, sender.name):
-        item = s3.ListedObject(dump.bucket, dump.key, dump.etag, dump.size_bytes, dump.last_modified)
-        arrival = arrival_of(sender, feeds, item)
-        if arrival.dataset is not None:
-            ledger.recognise(connection, arrival)
+    for some in ledger.unknown_dumps(connection, sender.name):
+        for dump in some:
+            item = s3.ListedObject(dump.bucket, dump.key, dump.etag, dump.size_bytes, dump.last_modified)
+            arrival = arrival_of(sender, feeds, item)
+            if arrival.dataset is not None:
+                ledger.recognise(connection, arrival)
 
 
 def _see(services: Services, connection: psycopg.Connection, sender: Sender, extent: Extent) -> _Seen:
@@ -179,8 +181,7 @@ def _see(services: Services, connection: psycopg.Connection, sender: Sender, ext
     inbox = services.settings.inbox_bucket
     # Before the listing: what another look enters meanwhile cannot be missing from this one.
     unread = ledger.unread(connection, sender.name, bucket=inbox, prefix=sender.prefix)
-    kept = {dump.identity for dump in ledger.unknown_dumps(connection, sender.name) if dump.archive_key}
-    seen = _Seen(sender, unread, kept)
+    seen = _Seen(sender, unread)
     parts: list[Part] = []
     for stretch in extent.stretches():
         for page in stretch:
@@ -195,7 +196,7 @@ def _see(services: Services, connection: psycopg.Connection, sender: Sender, ext
         seen.take(connection, page)
     parts.append(singles)
     told = [dump for dump in unread if dump.dump_id in extent.confirmed]  # seen a moment ago, when its event was heard
-    seen.nameless |= {dump.identity for dump in told if dump.dataset is None}
+    seen.nameless |= {dump.dump_id for dump in told if dump.dataset is None}
     still = seen.again | seen.changed | extent.confirmed
     seen.lost = [
         dump

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
 import psycopg
@@ -94,86 +94,86 @@ def watch(
 ) -> list[Delivery]:
     """Look at a sender's deliveries, note how they stand, and tell what is news, once.
 
-    A feed is watched from the first look that begins it: nobody is told of days before. Days that nobody looked at
-    since then, because nothing ran, are made up for.
+    A feed is watched from the first look that begins it: nobody is told of days before. From then on every look goes on
+    with the days since. Most looks find nothing to note or tell, and cost one query.
+
+    Whoever has something to tell is alone with it, and looks again first. What was told is noted after the channel took
+    it: of a process that is killed in between, the message comes twice rather than never.
 
     Args:
         connection: of the warehouse; not in a transaction.
         alerts: who are told.
         feeds: of one sender.
         now: aware.
-        begin: watch today, and days since the last that was watched; else only days that are watched already.
+        begin: begin to watch feeds that were not watched in the last `WATCHED_DAYS`, with today.
 
     Returns:
         The deliveries of today, by feed; none where none is due or watched.
     """
+    sender = feeds[0].sender
+    today = now.astimezone(ZoneInfo(sender.timezone)).date()
+    seen = _look(connection, feeds, now=now, today=today, begin=begin)
+    if any(one.changed or one.news for one in seen):
+        with expectations.lock(connection, sender.name):
+            seen = _look(connection, feeds, now=now, today=today, begin=begin)
+            expectations.remember(connection, [one.delivery for one in seen if one.changed])
+            _tell(connection, alerts, sender, seen)
+    return [one.delivery for one in seen if one.delivery.day == today]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A delivery as a look finds it.
+
+    Attributes:
+        delivery: how it stands.
+        changed: whether that is not noted.
+        news: what is to be told of it now.
+    """
+
+    delivery: Delivery
+    changed: bool
+    news: DeliveryNews | None
+
+
+def _look(
+    connection: psycopg.Connection, feeds: Sequence[Feed], *, now: dt.datetime, today: dt.date, begin: bool
+) -> list[_Seen]:
     sender, named = feeds[0].sender, {feed.name: feed for feed in feeds}
-    zone = ZoneInfo(sender.timezone)
-    today = now.astimezone(zone).date()
     since = max(today - dt.timedelta(days=WATCHED_DAYS), sender.start)
-    known = expectations.select(connection, [*named], since=since)
-    days = {*known}
-    if begin:
-        last = expectations.last_days(connection, [*named])
-        for name, feed in named.items():
-            days |= {(name, day) for day in _days_between(feed, max(last.get(name, today), since), today)}
-    if not days:
-        return []
-    arrived = expectations.arrivals(connection, [*named], since=since)
-    found = [
-        judge(named[name].deliveries, zone, feed=name, day=day, arrivals=arrived.get((name, day), ()), now=now)
-        for name, day in sorted(days)
-    ]
-    expectations.remember(
-        connection,
-        [d for d in found if (d.feed, d.day) not in known or known[d.feed, d.day].delivery != d],
-    )
-    _tell(connection, alerts, sender, found, known)
-    return [delivery for delivery in found if delivery.day == today]
+    known = expectations.select(connection, feeds, since=since)
+    last: dict[str, dt.date] = dict.fromkeys(named, today) if begin else {}
+    last |= dict(sorted(known.expectations))
+    # A day that the calendar no longer expects is let go, unless people wait to hear that it came.
+    days = {key for key, one in known.expectations.items() if one.told or named[key[0]].deliveries.expects(key[1])}
+    days |= {(name, day) for name, first in last.items() for day in _days_between(named[name], first, today)}
+    seen = []
+    for name, day in sorted(days):
+        before, arrived = known.expectations.get((name, day)), known.arrivals.get((name, day), ())
+        delivery = judge(
+            named[name].deliveries, ZoneInfo(sender.timezone), feed=name, day=day, arrivals=arrived, now=now
+        )
+        if before is None:
+            seen.append(_Seen(delivery, True, news_of(delivery, ())))
+        else:
+            news = None if before.waits else news_of(delivery, before.told)
+            seen.append(_Seen(delivery, before.delivery != delivery, news))
+    return seen
 
 
 def _days_between(feed: Feed, first: dt.date, last: dt.date) -> Iterator[dt.date]:
     for n in range((last - first).days + 1):
         day = first + dt.timedelta(days=n)
-        if feed.deliveries.expects(day):
+        if day >= feed.sender.start and feed.deliveries.expects(day):
             yield day
 
 
-def _tell(
-    connection: psycopg.Connection,
-    alerts: Alerts,
-    sender: Sender,
-    found: Sequence[Delivery],
-    known: dict[expectations.Day, Expectation],
-) -> None:
-    missing: dict[tuple[dt.date, dt.datetime], list[Delivery]] = {}
-    others: dict[DeliveryNews, list[Delivery]] = {}
-    for delivery in found:
-        before = known.get((delivery.feed, delivery.day))
-        news = news_of(delivery, before.told if before else ())
-        if news is None or not expectations.claim(connection, delivery.feed, delivery.day, news):
-            continue
-        if news is DeliveryNews.MISSING:
-            missing.setdefault((delivery.day, delivery.due_at), []).append(delivery)
-        else:
-            others.setdefault(news, []).append(delivery)
-    zone = ZoneInfo(sender.timezone)
-    for (day, due_at), deliveries in missing.items():
-        told = alerts.missing(feeds=[delivery.feed for delivery in deliveries], day=day, due=due_at.astimezone(zone))
-        _settle(connection, alerts, deliveries, DeliveryNews.MISSING, told=told is not None)
-    for news, deliveries in others.items():
-        told = alerts.delivered(news=news, deliveries=deliveries, sender=sender.name, timezone=sender.timezone)
-        _settle(connection, alerts, deliveries, news, told=told is not None)
-
-
-def _settle(
-    connection: psycopg.Connection, alerts: Alerts, deliveries: Sequence[Delivery], news: DeliveryNews, *, told: bool
-) -> None:
-    """Where there is a channel that did not take the message, the next look tries again."""
-    if told or not alerts.has_channel:
-        return
-    for delivery in deliveries:
-        expectations.release(connection, delivery.feed, delivery.day, news)
+def _tell(connection: psycopg.Connection, alerts: Alerts, sender: Sender, seen: Sequence[_Seen]) -> None:
+    for news in DeliveryNews:
+        deliveries = [one.delivery for one in seen if one.news is news]
+        if deliveries:
+            told = alerts.delivered(news=news, deliveries=deliveries, sender=sender.name, timezone=sender.timezone)
+            expectations.note(connection, deliveries, news, taken=told is not None or not alerts.has_channel)
 
 
 # ---------------------------------------------------------------------------------------------- what was due, and is
@@ -191,24 +191,25 @@ def history(
         connection: of the warehouse.
         feeds: of one sender.
         now: aware.
-        days: before today; none before the sender's first delivery.
+        days: before today; none before the sender's first delivery, or the watch.
         ahead: days after today.
     """
     sender, named = feeds[0].sender, {feed.name: feed for feed in feeds}
     zone = ZoneInfo(sender.timezone)
     today = now.astimezone(zone).date()
-    begun = expectations.first_day(connection, sender.name) or today
+    begun = expectations.first_day(connection, feeds) or today
     first = max(today - dt.timedelta(days=days), sender.start, min(begun, today))
-    known = expectations.select(connection, [*named], since=first)
-    arrived = expectations.arrivals(connection, [*named], since=first)
+    known = expectations.select(connection, feeds, since=first)
     expected = {
         (name, day)
         for name, feed in named.items()
         for day in _days_between(feed, first, today + dt.timedelta(days=ahead))
     }
     found = []
-    for name, day in sorted(expected | {*known}, key=lambda item: (item[1], [*named].index(item[0]))):
-        calendar, moments, before = named[name].deliveries, arrived.get((name, day), ()), known.get((name, day))
+    told = {key for key, one in known.expectations.items() if one.told}
+    for name, day in sorted(expected | told, key=lambda item: (item[1], [*named].index(item[0]))):
+        calendar, before = named[name].deliveries, known.expectations.get((name, day))
+        moments = known.arrivals.get((name, day), ())
         if before is None:
             moments = tuple(min(moment, calendar.due_at(day, zone)) for moment in moments)
         judged = judge(calendar, zone, feed=name, day=day, arrivals=moments, now=now)

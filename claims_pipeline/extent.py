@@ -103,6 +103,19 @@ class Extent:
         return cls(Stretch(client, bucket, sender.prefix))
 
     @classmethod
+    def portion(cls, client: S3Client, bucket: str, sender: Sender, *, at: Round, most_new: int) -> Extent:
+        """As much of a sender's inbox as shows so many new dumps: all of it where it shows fewer.
+
+        Args:
+            client: of S3.
+            bucket: the inbox.
+            sender: whose inbox.
+            at: where the last portion has come to.
+            most_new: new dumps after which no further page is listed.
+        """
+        return cls(Stretch(client, bucket, sender.prefix, after=at.after or ""), most_new=most_new, at=at)
+
+    @classmethod
     def of_tick(
         cls,
         client: S3Client,
@@ -137,6 +150,16 @@ class Extent:
             if stretch is not None or not hearing
         ]
         return cls(stretch, tuple(days), NEW_IN_A_LOOK, at, confirmed)
+
+    @property
+    def begins(self) -> bool:
+        """Whether a round through the inbox begins with it."""
+        return self.stretch is not None and self.at.after is None
+
+    def again(self) -> None:
+        """Let the next look list the same stretch once more: the second look at what was just seen first."""
+        if self.stretch is not None:
+            self.stretch = self.stretch.again()
 
     def stretches(self) -> Iterator[Stretch]:
         """What to list, one after another; to be exhausted, each whole."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from claims_pipeline import arrival
@@ -26,7 +26,7 @@ from claims_pipeline.services import Services
 from claims_pipeline.warehouse import ledger
 
 MOST_MESSAGES = 2_000
-"""Of one hearing: with the look-ups some fifteen seconds of a tick's sixty."""
+"""Of one hearing: with look-ups and deletes some ten of a tick's sixty seconds where keys lie together."""
 MOST_SECONDS = 5.0
 """After which no further message is received."""
 
@@ -40,14 +40,12 @@ class Heard:
         events: how many told of what: `new` (the ledger had not seen the object as it is), `known` (it had: told twice,
             or found by listing), `gone` (there is no such object now), `no_dump` (a sidecar or marker), `elsewhere` (no
             sender's prefix of the inbox), `other` (not of a written object), `not_understood`.
-        not_understood: why, one for each message that was received for the first time; those are to be told of.
         oldest_seconds: since the oldest message was sent; 0 without any.
         confirmed: by sender's name, numbers of dumps whose upload has ended by S3's word, and that are not ready.
     """
 
     messages: int = 0
     events: Mapping[str, int] = field(default_factory=dict)
-    not_understood: tuple[str, ...] = ()
     oldest_seconds: float = 0.0
     confirmed: Mapping[str, frozenset[int]] = field(default_factory=dict)
 
@@ -57,11 +55,19 @@ class Heard:
         return f"{self.messages} messages{f' ({told})' if told else ''}"
 
 
-def hear(services: Services, *, most_messages: int = MOST_MESSAGES, most_seconds: float = MOST_SECONDS) -> Heard | None:
+def hear(
+    services: Services,
+    *,
+    tell: Callable[[Sequence[str]], object] | None = None,
+    most_messages: int = MOST_MESSAGES,
+    most_seconds: float = MOST_SECONDS,
+) -> Heard | None:
     """Take messages off the queue until it is empty or the limits are reached, and enter what they tell of.
 
     Args:
         services: the queue, S3 and the database.
+        tell: is told why messages are not understood, one reason for each that was received for the first time; at
+            once, since S3 or the database may fail, and the next time it is received it is not the first.
         most_messages: about so many, ten more at most.
         most_seconds: of receiving.
 
@@ -99,11 +105,13 @@ def hear(services: Services, *, most_messages: int = MOST_MESSAGES, most_seconds
                 events["no_dump"] += 1
             else:
                 hints.setdefault(sender.name, []).append(hint)
+    if tell is not None and first_time:
+        tell(first_time)
     confirmed = {name: _enter(services, senders[name], some, events) for name, some in hints.items()}
     queue.delete(understood)  # not before: whatever ends this process, they come again
     oldest = min((message.sent_at for message in messages), default=None)
     age = (dt.datetime.now(dt.UTC) - oldest).total_seconds() if oldest else 0.0
-    return Heard(len(messages), dict(+events), tuple(first_time), max(age, 0.0), confirmed)
+    return Heard(len(messages), dict(+events), max(age, 0.0), confirmed)
 
 
 def _drain(queue: Queue, most: int, seconds: float) -> list[Message]:

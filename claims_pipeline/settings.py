@@ -76,6 +76,16 @@ class Settings(BaseSettings):
         description="Seconds at least between the two looks that must see a dump the same before it is read. "
         "0: one look is enough.",
     )
+    senders: str = Field(
+        "",
+        description="Senders of this code location of Dagster, comma-separated, without what there is once (backups, "
+        "prune, digest...): a location beside the main one (docs/scale.md). Empty: all. Commands see all senders.",
+    )
+    senders_elsewhere: str = Field(
+        "",
+        description="Senders that have code locations of their own (CLAIMS_SENDERS there), comma-separated: the main "
+        "location leaves them out. Empty: none.",
+    )
     events_queue_url: str | None = Field(
         None,
         description="URL of an SQS queue with the inbox's S3 events (docs/events.md). Unset: dumps are found by "
@@ -121,6 +131,9 @@ class Settings(BaseSettings):
     datadog_api_key: SecretStr | None = Field(None, description="API key for `claims-pipeline monitors`.")
     datadog_app_key: SecretStr | None = Field(
         None, description="Application key for `claims-pipeline monitors`: monitors_* and dashboards_* scopes."
+    )
+    datadog_lean: bool = Field(
+        False, description="Monitors are for the lean mode: CronJobs, such as a daily `catch-up`, and no daemon."
     )
     datadog_notify: str = Field(
         "", description="Whom monitors tell, in Datadog's handles: '@slack-claims-pipeline @pagerduty-claims'."

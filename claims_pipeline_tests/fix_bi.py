@@ -21,9 +21,8 @@ from claims_pipeline.local import LocalServices
 from claims_pipeline.vocabulary import Role
 from claims_pipeline.warehouse.bi.operations import ensure_operations
 from claims_pipeline.warehouse.connection import connect
-from claims_pipeline.warehouse.migrate import migrate
 from claims_pipeline_tests.fix_services import as_role
-from claims_pipeline_tests.fix_warehouse import new_database
+from claims_pipeline_tests.fix_warehouse import new_database, template_of
 
 DAYS = 400
 """Of what most tests need; a report is fullest at five years (e2e)."""
@@ -213,9 +212,8 @@ def let_read(connection: psycopg.Connection) -> None:
 def filled(services: LocalServices, *, days: int = DAYS) -> Iterator[Bi]:
     """A database filled up to today."""
     today = dt.datetime.now(dt.UTC).date()
-    with new_database(services) as owner_url:
+    with new_database(services, template=template_of(services, all_feeds())) as owner_url:
         with connect(owner_url) as connection:
-            migrate(connection, all_feeds())
             fill_reports(connection, as_of=today, days=days)
             fill_ledger(connection, days=days)
             let_read(connection)
@@ -232,9 +230,8 @@ def bi(services: LocalServices) -> Iterator[Bi]:
 @pytest.fixture
 def empty_bi(services: LocalServices) -> Iterator[Bi]:
     """A migrated database to which nothing was ever delivered, and whose `bi` has no report."""
-    with new_database(services) as owner_url:
+    with new_database(services, template=template_of(services, all_feeds())) as owner_url:
         with connect(owner_url) as connection:
-            migrate(connection, all_feeds())
             connection.execute("drop schema bi cascade")
             ensure_operations(connection)
             let_read(connection)

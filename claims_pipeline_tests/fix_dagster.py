@@ -43,8 +43,8 @@ from claims_pipeline.vocabulary import DumpStatus, Role
 from claims_pipeline.warehouse import ledger, reports
 from claims_pipeline.warehouse.connection import connect
 from claims_pipeline.warehouse.ledger import Dump
-from claims_pipeline.warehouse.migrate import migrate
 from claims_pipeline_tests.fix_services import as_role
+from claims_pipeline_tests.fix_warehouse import new_database, template_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -248,28 +248,15 @@ def configure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Confi
 
 @pytest.fixture(scope="session")
 def migrated(services: LocalServices) -> str:
-    """Name of a migrated database, to be copied: that is faster than migrating anew."""
-    name = f"m_{secrets.token_hex(8)}"
-    with psycopg.connect(services.database_url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
-    with connect(_url(services, name)) as connection:
-        migrate(connection, all_feeds())
-    return name
+    """Name of a database with the tables of all feeds, to be copied."""
+    return template_of(services, all_feeds())
 
 
 @pytest.fixture
 def warehouse_url(services: LocalServices, migrated: str) -> Iterator[str]:
     """URL of an empty warehouse of the test's own."""
-    name = f"w_{secrets.token_hex(8)}"
-    with psycopg.connect(services.database_url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {migrated}".encode())
-    yield _url(services, name)
-    with psycopg.connect(services.database_url, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
-
-
-def _url(services: LocalServices, database: str) -> str:
-    return f"{services.database_url.rpartition('/')[0]}/{database}"
+    with new_database(services, template=migrated) as url:
+        yield url
 
 
 @pytest.fixture

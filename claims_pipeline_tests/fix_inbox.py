@@ -111,6 +111,7 @@ def inbox_of(keys: Sequence[str]) -> Iterator[Inbox]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # head and body in one packet: the second would wait for the first's acknowledgement
 
         def do_GET(self) -> None:
             asked = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}

@@ -32,9 +32,8 @@ from claims_pipeline.settings import Settings
 from claims_pipeline.vocabulary import Role
 from claims_pipeline.warehouse.ddl import table_of
 from claims_pipeline.warehouse.ledger import Dump
-from claims_pipeline.warehouse.migrate import migrate
 from claims_pipeline_tests.fix_services import as_role
-from claims_pipeline_tests.fix_warehouse import new_database
+from claims_pipeline_tests.fix_warehouse import new_database, template_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -138,10 +137,9 @@ def pipeline_of(
     folder: Path,
     *,
     feeds: Sequence[Feed] | None = None,
-    migrated: str = "template1",
 ) -> Iterator[Pipeline]:
-    """Parts of a test's own, with the tables of these feeds, or of all; `migrated` is a database that has them."""
-    with new_database(services, template=migrated) as url:
+    """Parts of a test's own, with the tables of these feeds, or of all."""
+    with new_database(services, template=template_of(services, all_feeds() if feeds is None else feeds)) as url:
         name = url.rpartition("/")[2].replace("_", "-")
         settings = Settings(
             state_dir=folder,
@@ -151,18 +149,15 @@ def pipeline_of(
             inbox_bucket=f"{name}-inbox",
             archive_bucket=f"{name}-archive",
             settle_seconds=0,
-            **KEYS,  # type: ignore[arg-type]
+            **KEYS,  # type: ignore[arg-type]  # of any kind
         )
         pipeline = Pipeline(Services(settings, lambda: s3), s3)
         for bucket in (settings.inbox_bucket, settings.archive_bucket):
             landing.ensure_bucket(s3, bucket)
-        if migrated == "template1":
-            with pipeline.services.owner_database() as connection:
-                migrate(connection, all_feeds() if feeds is None else feeds)
         yield pipeline
 
 
 @pytest.fixture
-def pipeline(services: LocalServices, s3: S3Client, tmp_path: Path, migrated: str) -> Iterator[Pipeline]:
-    with pipeline_of(services, s3, tmp_path, migrated=migrated) as pipeline:
+def pipeline(services: LocalServices, s3: S3Client, tmp_path: Path) -> Iterator[Pipeline]:
+    with pipeline_of(services, s3, tmp_path) as pipeline:
         yield pipeline

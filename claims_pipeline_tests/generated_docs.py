@@ -14,8 +14,9 @@ from claims_pipeline.settings import PROJECT_ROOT
 
 _METRICS = """# Metrics
 
-Sent by DogStatsD when `CLAIMS_DATADOG_STATSD_HOST` is set, at the end of each run, with the tag `env`. Failures are
-sent as events too. Written by `make docs` from `claims_pipeline.alerts.METRICS`.
+Sent by DogStatsD when `CLAIMS_DATADOG_STATSD_HOST` is set, with the tag `env`: at the end of each run, where the
+meaning says no other time. Failures are sent as events too. Written by `make docs` from
+`claims_pipeline.alerts.METRICS`.
 
 """
 

@@ -26,12 +26,11 @@ from claims_pipeline.vocabulary import DumpStatus
 from claims_pipeline.warehouse import backup_log
 from claims_pipeline.warehouse.connection import connect
 from claims_pipeline.warehouse.fingerprint import user_tables
-from claims_pipeline.warehouse.migrate import migrate
 from claims_pipeline.warehouse.scratch import sole_drill
 from claims_pipeline.warehouse.upkeep import SCRATCH
 from claims_pipeline_tests.fix_pipeline import FIRST, UPLOADS, Pipeline, written
 from claims_pipeline_tests.fix_proxy import Proxy
-from claims_pipeline_tests.fix_warehouse import new_database
+from claims_pipeline_tests.fix_warehouse import new_database, template_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -66,9 +65,7 @@ def scratch_databases(url: str) -> int:
 @pytest.fixture
 def warehouse_url(services: LocalServices) -> Iterator[str]:
     """A warehouse without feeds: its few tables are backed up and restored in a second."""
-    with new_database(services) as url:
-        with connect(url) as connection:
-            migrate(connection, [])
+    with new_database(services, template=template_of(services, [])) as url:
         yield url
 
 

@@ -188,6 +188,25 @@ def test_single_keys_are_shown_as_a_listing_shows_them(pipeline: Pipeline, servi
     assert [item for page in singles for item in page] == [listed[0], listed[2]]
 
 
+def test_single_keys_among_many_are_found_each(large: Inbox) -> None:
+    asked = [*large.keys[::70], "526/none", "526/~"]
+    found = [item.key for page in Singles(large.client, "inbox", asked) for item in page]
+    assert found == list(large.keys[::70])
+
+
+def test_the_same_stretch_again_ends_where_it_ended(large: Inbox) -> None:
+    first = Stretch(large.client, "inbox", "526/", until=0.0)
+    shown = [item.key for page in first for item in page]
+    large.keys, kept = [*shown[:5], f"{shown[4]}.new", *shown[5:], f"{shown[-1]}.new", *large.keys[1000:]], large.keys
+    try:
+        again = first.again()
+        found = [item.key for page in again for item in page]
+    finally:
+        large.keys = kept
+    assert (found, again.complete) == ([*shown[:5], f"{shown[4]}.new", *shown[5:]], False)
+    assert [again.covers(key) for key in (shown[-1], kept[1000])] == [True, False]
+
+
 def test_a_key_that_only_begins_others_is_not_found(pipeline: Pipeline) -> None:
     pipeline.s3.put_object(Bucket=pipeline.inbox, Key="526/ab.csv", Body=b"")
     assert find(pipeline.s3, bucket=pipeline.inbox, key="526/a") is None

@@ -169,8 +169,19 @@ def test_a_message_that_is_no_event_does_not_hold_up_the_others(telling: Events)
 def test_a_message_that_is_no_event_is_to_be_told_of_once(events: Events, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("claims_pipeline.landing.queue.HIDDEN_SECONDS", 0)
     events.send("hello")
-    heard = events.hear()
-    assert (heard.events, len(heard.not_understood)) == ({"not_understood": 3}, 1)
+    told: list[str] = []
+    heard = hear(events.pipeline.services, tell=told.extend)
+    assert (heard and heard.events, len(told)) == ({"not_understood": 3}, 1)
+
+
+def test_a_message_that_is_no_event_is_told_of_though_the_hearing_fails(telling: Events) -> None:
+    telling.send("hello")
+    telling.put(KEY)
+    telling.configure(database_url=SecretStr(f"{telling.pipeline.services.database_url}_gone"))
+    told: list[str] = []
+    with pytest.raises(ClaimsPipelineError):
+        hear(telling.pipeline.services, tell=told.extend)
+    assert len(told) == 1
 
 
 def test_a_message_that_is_no_event_ends_in_the_dead_letter_queue(
@@ -200,3 +211,14 @@ def test_more_than_one_calls_messages_are_heard_at_once(telling: Events) -> None
     for hour in range(24):
         telling.put(KEY.replace("T05", f"T{hour:02}"))
     assert telling.hear().events == {"new": 24}
+
+
+def test_keys_that_lie_together_are_asked_for_in_one_call(telling: Events) -> None:
+    for hour in range(24):
+        telling.put(KEY.replace("T05", f"T{hour:02}"))
+    asked: list[str] = []
+    event = "before-call.s3.ListObjectsV2"
+    telling.s3.meta.events.register(event, lambda model, **_: asked.append(model.name), unique_id="test")
+    telling.hear()
+    telling.s3.meta.events.unregister(event, unique_id="test")
+    assert len(asked) == 1

@@ -19,7 +19,7 @@ RUNS, OWNER, BI = (SecretStr(f"postgresql://{name}@127.0.0.1:9/w") for name in (
 
 
 def services(folder: Path, **settings: SecretStr) -> Services:
-    return Services(Settings(_env_file=None, state_dir=folder, **settings))  # type: ignore[arg-type]
+    return Services(Settings(_env_file=None, state_dir=folder, **settings))  # type: ignore[arg-type]  # of any kind
 
 
 def test_each_part_has_its_own_url(tmp_path: Path) -> None:

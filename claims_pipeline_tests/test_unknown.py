@@ -38,7 +38,8 @@ CONTRACT = '''
 
 @pytest.fixture
 def contract_appears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A contract of the VA's that a package of one's own brings."""
+    """A contract of the VA's that a package of one's own brings, once the registry looks again."""
+    all_feeds()
     (tmp_path / "hearings_feed.py").write_text(textwrap.dedent(CONTRACT))
     info = tmp_path / "hearings_feed-1.0.dist-info"
     info.mkdir()

@@ -17,6 +17,7 @@ from claims_pipeline.alerts.metrics import (
     BACKUP_AGE,
     BACKUP_BYTES,
     BACKUP_DURATION,
+    CATCH_UP,
     CHECKS_FAILED,
     DAYS_BEHIND,
     DELIVERIES,
@@ -126,18 +127,14 @@ class DatadogSink:
         batch.event = _Event(sender=sender, title=title, text=text, alert="error")
         self._send(batch)
 
-    def dumps_missing(self, feeds: Sequence[str]) -> None:
-        """Count the feeds ("sender/dataset") whose dump was due and is not there."""
-        batch = _Batch()
-        for feed in feeds:
-            batch.add(DUMPS_MISSING, 1, **_feed_tags(feed))
-        self._send(batch)
-
     def delivered(self, news: DeliveryNews, deliveries: Sequence[Delivery]) -> None:
-        """Count deliveries that came otherwise than the calendar says, and how late they were."""
+        """Count deliveries that are missing or came otherwise than the calendar says, and how late they were."""
         batch = _Batch()
         for delivery in deliveries:
             feed = _feed_tags(delivery.feed)
+            if news is DeliveryNews.MISSING:
+                batch.add(DUMPS_MISSING, 1, **feed)
+                continue
             batch.add(DELIVERIES, 1, **feed, news=news.value)
             if news in (DeliveryNews.LATE, DeliveryNews.RECOVERED):
                 batch.add(LATENESS, delivery.late_by.total_seconds(), **feed)
@@ -193,6 +190,12 @@ class DatadogSink:
         """Count a sign of life."""
         batch = _Batch()
         batch.add(HEARTBEAT, 1)
+        self._send(batch)
+
+    def caught_up(self) -> None:
+        """Count a `catch-up` that came to its end."""
+        batch = _Batch()
+        batch.add(CATCH_UP, 1)
         self._send(batch)
 
     def pulse(self, pulse: Pulse) -> None:

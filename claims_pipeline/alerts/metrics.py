@@ -94,14 +94,16 @@ BACKUP_AGE = Metric(
     "gauge",
     "second",
     (),
-    "Time since the last good backup was begun; since the database was set up, where there is none. Sent hourly.",
+    "Time since the last good backup was begun; since the database was set up, where there is none. Sent hourly, "
+    "and by `catch-up`.",
 )
 DRILL_AGE = Metric(
     "claims.backup.drill.age",
     "gauge",
     "second",
     (),
-    "Time since the last good restore drill; since the database was set up, where there is none. Sent hourly.",
+    "Time since the last good restore drill; since the database was set up, where there is none. Sent hourly, and by "
+    "`catch-up`.",
 )
 EVENTS = Metric(
     "claims.events",
@@ -127,22 +129,34 @@ HEARTBEAT = Metric(
     (),
     "Ticks of the sensor heartbeat, one a minute: none comes where daemon, code server or agent is down.",
 )
+CATCH_UP = Metric(
+    "claims.catch_up",
+    "count",
+    "event",
+    (),
+    "Times that `catch-up` came to its end for all senders: in the lean mode, which has no heartbeat, one a day.",
+)
 DUMPS_HELD = Metric(
-    "claims.dumps.held", "gauge", "file", ("sender", "dataset"), "Dumps that wait for a person. Sent each minute."
+    "claims.dumps.held",
+    "gauge",
+    "file",
+    ("sender", "dataset"),
+    "Dumps that wait for a person. Sent each minute, and by `catch-up`.",
 )
 DAYS_BEHIND = Metric(
     "claims.feed.days_behind",
     "gauge",
     "day",
     ("sender", "dataset"),
-    "Delivery days of the last 14 that were due and are not in the table. Sent each minute.",
+    "Delivery days of the last 14 that were due and are not in the table. Sent each minute, and by `catch-up`.",
 )
 REPORTS_BEHIND = Metric(
     "claims.reports.behind",
     "gauge",
     "",
     ("sender",),
-    "1 where a sender's reports lack what its tables hold, or are of an earlier date; else 0. Sent each minute.",
+    "1 where a sender's reports lack what its tables hold, or are of an earlier date; else 0. Sent each minute, "
+    "and by `catch-up`.",
 )
 
 METRICS = (
@@ -166,6 +180,7 @@ METRICS = (
     BACKUP_BYTES,
     BACKUP_DURATION,
     HEARTBEAT,
+    CATCH_UP,
     DUMPS_HELD,
     DAYS_BEHIND,
     REPORTS_BEHIND,

@@ -20,9 +20,9 @@ from claims_pipeline.alerts.messages import (
     delivery_message,
     digest_message,
     events_message,
-    missing_message,
     run_message,
     upkeep_message,
+    waiting_message,
 )
 from claims_pipeline.alerts.once import say_once
 from claims_pipeline.alerts.runbooks import Runbook, linked, of_dumps, of_report, of_task
@@ -109,24 +109,18 @@ class Alerts:
             return self._tell(message, previous, Runbook.KILLED_RUN)
         return previous
 
-    def missing(
-        self, *, feeds: Sequence[str], day: dt.date, due: dt.datetime, waiting: Sequence[tuple[str, str]] = ()
-    ) -> Posted | None:
-        """Tell that dumps of a day did not arrive, or wait; see `missing_message`. Without any nothing is said."""
-        if not feeds and not waiting:
+    def waiting(self, *, day: dt.date, waiting: Sequence[tuple[str, str]]) -> Posted | None:
+        """Tell that dumps wait; see `waiting_message`. Without any nothing is said."""
+        if not waiting:
             return None
-        with _harmless("the metrics of missing dumps"):
-            if self.datadog is not None and feeds:
-                self.datadog.dumps_missing(feeds)
-        with _harmless("the message of missing dumps"):
-            page = Runbook.MISSING_DUMP if feeds else Runbook.WAITING_DUMP
-            return self._tell(missing_message(feeds=feeds, day=day, due=due, waiting=waiting), None, page)
+        with _harmless("the message of waiting dumps"):
+            return self._tell(waiting_message(day=day, waiting=waiting), None, Runbook.WAITING_DUMP)
         return None
 
     def delivered(
         self, *, news: DeliveryNews, deliveries: Sequence[Delivery], sender: str, timezone: str
     ) -> Posted | None:
-        """Tell that deliveries came otherwise than expected; see `delivery_message`. In quiet mode, too.
+        """Tell that deliveries are otherwise than expected; see `delivery_message`. In quiet mode, too.
 
         Returns:
             The message; None where there is none.
@@ -138,7 +132,8 @@ class Alerts:
             message = delivery_message(
                 news=news, deliveries=deliveries, timezone=timezone, title=self.titles.get(sender)
             )
-            return self._tell(message, None, Runbook.UNEXPECTED_DELIVERY)
+            missing = news is DeliveryNews.MISSING
+            return self._tell(message, None, Runbook.MISSING_DUMP if missing else Runbook.UNEXPECTED_DELIVERY)
         return None
 
     def digest(self, *, day: dt.date, dumps: Sequence[DumpReport], missing: Sequence[str] = ()) -> Posted | None:
@@ -148,22 +143,21 @@ class Alerts:
             return self._tell(digest_message(day=day, dumps=dumps, missing=missing), None, page)
         return None
 
-    def events(
-        self, kinds: Mapping[str, int], *, oldest_seconds: float | None, not_understood: Sequence[str] = ()
-    ) -> Posted | None:
-        """Tell what was heard of S3's events: metrics always, a message where some are not understood.
+    def events(self, kinds: Mapping[str, int], *, oldest_seconds: float | None) -> None:
+        """Send what was heard of S3's events, and how long the oldest had waited.
 
         Args:
             kinds: how many of which kind.
             oldest_seconds: since the oldest was sent; None where the queue could not be read.
-            not_understood: why, of each message that was received for the first time.
         """
         with _harmless("the metrics of events"):
             if self.datadog is not None:
                 self.datadog.events(kinds, oldest_seconds=oldest_seconds)
+
+    def not_understood(self, reasons: Sequence[str]) -> Posted | None:
+        """Tell of messages in the queue of S3's events that are not understood; see `events_message`."""
         with _harmless("the message of events"):
-            if not_understood:
-                return self._tell(events_message(not_understood), None, Runbook.DEAD_LETTERS)
+            return self._tell(events_message(reasons), None, Runbook.DEAD_LETTERS)
         return None
 
     def upkeep_failed(self, *, task: str, error: str, run_id: str, run_url: str | None = None) -> Posted | None:
@@ -198,6 +192,12 @@ class Alerts:
         with _harmless("the heartbeat"):
             if self.datadog is not None:
                 self.datadog.heartbeat()
+
+    def caught_up(self) -> None:
+        """Send that `catch-up` came to its end, which a monitor of the lean mode misses when it does not."""
+        with _harmless("the sign of catch-up"):
+            if self.datadog is not None:
+                self.datadog.caught_up()
 
     def pulse(self, pulse: Pulse) -> None:
         """Send how things stand: dumps held, feeds and reports behind."""

@@ -31,6 +31,7 @@ class Runbook(StrEnum):
     FAILED_LOAD = "failed-load"
     KILLED_RUN = "killed-run"
     NO_HEARTBEAT = "no-heartbeat"
+    NO_CATCH_UP = "no-catch-up"
     QUEUE_BEHIND = "queue-behind"
     DEAD_LETTERS = "dead-letters"
     REPORTS_BEHIND = "reports-behind"
@@ -54,8 +55,10 @@ OF_TASK = {
     "restore_drill": Runbook.RESTORE_DRILL,
     "rebuild_drill": Runbook.REBUILD_DRILL,
     "audit": Runbook.AUDIT_BROKEN,
+    "catch_up": Runbook.NO_CATCH_UP,
+    "unwatched": Runbook.NO_HEARTBEAT,
 }
-"""Tasks of upkeep with a page of their own."""
+"""Tasks with a page of their own: of upkeep, and `catch-up` where a CronJob runs it."""
 
 
 def of_task(task: str) -> Runbook:

@@ -74,14 +74,17 @@ def size(bytes_: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Such as "0.4 s", "1 min 42 s", "2 h 3 min"."""
+    """Such as "0.4 s", "1 min 42 s", "2 h 3 min", "5 d 1 h"."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
     minutes, rest = divmod(whole, 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
 def days_text(days: Sequence[dt.date]) -> str:

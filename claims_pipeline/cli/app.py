@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -17,6 +17,7 @@ from claims_pipeline.cli import (
     dashboard,
     develop,
     erase,
+    events,
     feeds,
     keys,
     local,
@@ -38,9 +39,11 @@ from claims_pipeline.cli.output import (
     print_json,
     table,
 )
+from claims_pipeline.cli.telling import tell_caught_up, told
 
 if TYPE_CHECKING:
     from claims_pipeline.feeds import Sender
+    from claims_pipeline.flow import Flow
     from claims_pipeline.services import Services
     from claims_pipeline.vocabulary import DumpReport, RunReport
     from claims_pipeline.warehouse.ledger import Dump
@@ -57,6 +60,7 @@ app.add_typer(local.app, name="local")
 app.add_typer(feeds.app, name="feeds")
 app.add_typer(audit.app, name="audit")
 app.add_typer(backup.app, name="backup")
+app.add_typer(events.app, name="events")
 app.add_typer(keys.app, name="keys")
 app.add_typer(monitors.app, name="monitors")
 app.add_typer(quarantine.app, name="quarantine")
@@ -86,21 +90,19 @@ def catch_up(sender: SenderName = None, as_json: AsJson = False) -> None:
     What a Kubernetes CronJob runs. Exit code 0: all well. 1: something was refused, held, failed or unknown.
     3: the inbox or the database could not be reached, or not for long enough.
     """
-    with errors_in_one_line():
+    with errors_in_one_line(), told("catch_up", exits=False):
         import datetime as dt
 
         from claims_pipeline.alerting import make_alerts
-        from claims_pipeline.catching_up import catch_up as work
-        from claims_pipeline.cli.events import hear_out
         from claims_pipeline.deliveries import watch
         from claims_pipeline.feeds import feeds_of
         from claims_pipeline.flow import Flow
-        from claims_pipeline.reporting import CLI_RUN, run_report
+        from claims_pipeline.reporting import CLI_RUN
         from claims_pipeline.warehouse import ledger
 
         services, begun = _services(), time.monotonic()
-        reports, unfinished, waiting, stale = [], [], [], ""
-        hear_out(services)
+        reports, unfinished, waiting, stale, attention = [], [], [], "", False
+        events.hear_out(services)
         with Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -115,33 +117,31 @@ def catch_up(sender: SenderName = None, as_json: AsJson = False) -> None:
             for one in senders_named(sender):
                 run_id = f"{CLI_RUN}{uuid.uuid4().hex[:16]}"
                 flow = Flow(services, run_id=run_id, progress=lambda rows: progress.update(task, completed=rows))
-                done = work(
+                for report, left in _worked_off(
                     flow,
                     one,
+                    begun=begun,
                     each=lambda dump: progress.reset(task, description=dump.key.rpartition("/")[2], total=None),
-                )
-                unfinished += [dump for dump in done if dump.is_open]
+                ):
+                    unfinished += left
+                    attention = attention or report.outcome != "success"
+                    if as_json:
+                        reports.append(report)
+                    else:
+                        progress.stop()
+                        _print_report(report)
+                        progress.start()
                 progress.reset(task, description=f"reports of {one.name}", total=None)
                 stale = _refresh_reports(services, one, run_id) or stale
                 with services.database() as connection:
-                    report = run_report(
-                        connection,
-                        run_id=run_id,
-                        sender=one.name,
-                        dagster_url=services.settings.dagster_url,
-                        seconds=round(time.monotonic() - begun, 3),
-                    )
-                    waiting += ledger.waiting(connection, one.name)
-                alerts = make_alerts(services.settings)
-                if report.dumps:
-                    alerts.run_ended(report)
-                with services.database() as connection:
+                    alerts = make_alerts(services.settings)
                     watch(connection, alerts, feeds_of(one.name), now=dt.datetime.now(dt.UTC), begin=True)
-                reports.append(report)
+                    waiting += ledger.waiting(connection, one.name)
+        if sender is None:
+            tell_caught_up(services)
         if as_json:
             print_json(reports)
         else:
-            _print_reports(reports)
             _print_waiting(waiting)
         for dump in unfinished:
             err.print(f"[red]Not finished:[/] {dump.key}: {dump.reason}", highlight=False)
@@ -149,7 +149,7 @@ def catch_up(sender: SenderName = None, as_json: AsJson = False) -> None:
             err.print(f"[red]Reports are as they were:[/] {stale}", highlight=False)
         if unfinished:
             raise typer.Exit(EXIT_ERROR)
-        if stale or any(report.outcome != "success" for report in reports):
+        if stale or attention:
             raise typer.Exit(EXIT_ATTENTION)
 
 
@@ -380,20 +380,51 @@ def _refresh_reports(services: Services, sender: Sender, run_id: str) -> str:
     return ""
 
 
-def _print_reports(reports: Sequence[RunReport]) -> None:
-    for report in reports:
-        if not report.dumps:
-            out.print(f"{report.sender}: nothing new.")
-            continue
-        names = ("read", "inserted", "updated", "unchanged", "stale", "duplicate", "filtered", "quarantined", "deleted")
-        rows = [
-            (dump.file.rpartition("/")[2], str(dump.verdict or "-"), str(dump.status), *_numbers(dump, names))
-            for dump in report.dumps
-        ]
-        out.print(table(f"{report.sender}: {report.outcome}", ["file", "verdict", "status", *names], rows))
-        for dump in report.dumps:
-            if dump.reason:
-                out.print(f"  {dump.file.rpartition('/')[2]}: {dump.reason}", highlight=False)
-        for feed, check in report.failed_checks:
-            out.print(f"  [red]{check.name}[/] of {feed}: {check.summary}", highlight=False)
-        out.print(f"  {report.rows.read:,} rows in {report.seconds:.1f} s")
+def _worked_off(
+    flow: Flow, sender: Sender, *, begun: float, each: Callable[[Dump], None]
+) -> Iterator[tuple[RunReport, list[Dump]]]:
+    """Work off an inbox in portions: the report of each, which was told, and the dumps that it left open."""
+    from claims_pipeline.alerting import make_alerts
+    from claims_pipeline.catching_up import portions
+    from claims_pipeline.reporting import run_report
+
+    services = flow.services
+    for portion in portions(flow, sender, each=each):
+        with services.database() as connection:
+            report = run_report(
+                connection,
+                run_id=portion.run_id,
+                sender=sender.name,
+                dagster_url=services.settings.dagster_url,
+                error=_not_finished(portion.dumps),
+                seconds=round(time.monotonic() - begun, 3),
+            )
+        worth_telling = bool(report.dumps or report.error)
+        if worth_telling:
+            make_alerts(services.settings).run_ended(report)
+        if worth_telling or portion.run_id == flow.run_id:  # that nothing is new is said once
+            yield report, [dump for dump in portion.dumps if dump.is_open]
+
+
+def _not_finished(dumps: Sequence[Dump]) -> str:
+    """What a run's report says of those dumps that it could not finish; empty where there are none."""
+    left = [dump for dump in dumps if dump.is_open]
+    return f"{len(left)} not finished; the first: {left[0].reason}" if left else ""
+
+
+def _print_report(report: RunReport) -> None:
+    if not report.dumps:
+        out.print(f"{report.sender}: nothing new.")
+        return
+    names = ("read", "inserted", "updated", "unchanged", "stale", "duplicate", "filtered", "quarantined", "deleted")
+    rows = [
+        (dump.file.rpartition("/")[2], str(dump.verdict or "-"), str(dump.status), *_numbers(dump, names))
+        for dump in report.dumps
+    ]
+    out.print(table(f"{report.sender}: {report.outcome}", ["file", "verdict", "status", *names], rows))
+    for dump in report.dumps:
+        if dump.reason:
+            out.print(f"  {dump.file.rpartition('/')[2]}: {dump.reason}", highlight=False)
+    for feed, check in report.failed_checks:
+        out.print(f"  [red]{check.name}[/] of {feed}: {check.summary}", highlight=False)
+    out.print(f"  {report.rows.read:,} rows in {report.seconds:.1f} s")

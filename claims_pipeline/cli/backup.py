@@ -14,6 +14,7 @@ import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from claims_pipeline.cli.output import EXIT_ATTENTION, err, errors_in_one_line, out, print_json, table
+from claims_pipeline.cli.telling import told
 
 if TYPE_CHECKING:
     from claims_pipeline.backup import Backups, Restored
@@ -29,7 +30,7 @@ Jobs = Annotated[int | None, typer.Option(help="Processes of pg_restore.", min=1
 @app.command()
 def now(as_json: AsJson = False) -> None:
     """Back the warehouse up, now: a pg_dump of one snapshot, streamed to S3, and its manifest."""
-    with errors_in_one_line(), _backups(database=True) as backups:
+    with errors_in_one_line(), told("backup"), _backups(database=True) as backups:
         manifest = backups.take()
         if as_json:
             print_json(manifest)
@@ -89,7 +90,7 @@ def drill(as_json: AsJson = False) -> None:
 
     Exit code 0: every table is as it was. 1: a table differs. 3: it cannot be restored, or there is none.
     """
-    with errors_in_one_line(), _backups(database=True) as backups:
+    with errors_in_one_line(), told("restore_drill"), _backups(database=True) as backups:
         _show(backups.drill(), "proven", as_json=as_json)
 
 
@@ -99,7 +100,7 @@ def prune(
     as_json: AsJson = False,
 ) -> None:
     """Delete backups beyond the retention (CLAIMS_BACKUP_KEEP_DAYS, _WEEKS, _MONTHS); the newest always stays."""
-    with errors_in_one_line(), _backups() as backups:
+    with errors_in_one_line(), told("backup"), _backups() as backups:
         plan = backups.retention()
         if apply:
             backups.prune(plan)

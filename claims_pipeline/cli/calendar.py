@@ -86,7 +86,7 @@ def _print(sender: Sender, lines: Sequence[Expectation], *, now: dt.datetime, da
         if feed.calendar:
             out.print(f"{feed.name}: {feed.calendar}", highlight=False)
     if (today - first).days < days:
-        err.print(f"No dump of {sender.name} is of a day before {first}.", highlight=False)
+        err.print(f"Of {sender.name} nothing came for a day before {first}, and none was watched.", highlight=False)
 
 
 def _said(due: Sequence[Expectation], zone: ZoneInfo) -> str:

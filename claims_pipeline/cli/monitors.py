@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from claims_pipeline.cli.output import EXIT_ATTENTION, errors_in_one_line, out, print_json, table
 
@@ -20,7 +21,8 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Datadog's monitors and dashboard, as declared in claims_pipeline/monitors (JSON: deploy/datadog).\n\n"
     "Keys come from CLAIMS_DATADOG_API_KEY and CLAIMS_DATADOG_APP_KEY, the site from CLAIMS_DATADOG_API_URL, the env "
-    "from CLAIMS_DATADOG_ENV, whom to tell from CLAIMS_DATADOG_NOTIFY. What is not tagged as ours is never touched.",
+    "from CLAIMS_DATADOG_ENV, whom to tell from CLAIMS_DATADOG_NOTIFY. CLAIMS_DATADOG_LEAN=true says that CronJobs do "
+    "the work and no daemon. What is not tagged as ours is never touched.",
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")]
@@ -88,7 +90,8 @@ def _account() -> tuple[DatadogApi, Target]:
         api_key=s.datadog_api_key.get_secret_value(),
         app_key=s.datadog_app_key.get_secret_value(),
     )
-    target = Target(env=s.datadog_env, runbooks=s.runbooks_url, notify=s.datadog_notify)
+    # Datadog makes tags lower-case: ours would not be found again otherwise.
+    target = Target(env=s.datadog_env.lower(), runbooks=s.runbooks_url, notify=s.datadog_notify, lean=s.datadog_lean)
     if s.events_queue_url:
         target = replace(target, queue=s.events_queue_url.rstrip("/").rpartition("/")[2])
     return api, target
@@ -100,7 +103,7 @@ def _show(changes: Sequence[Change], target: Target, *, as_json: bool, dry_run: 
         return
     shown = [change for change in changes if change.what != "unchanged"]
     if shown:
-        rows = [(change.what, change.kind, change.name, ", ".join(change.differs) or None) for change in shown]
+        rows = [(change.what, change.kind, escape(change.name), ", ".join(change.differs) or None) for change in shown]
         title = f"env {target.env}{' (dry run: nothing was done)' if dry_run else ''}"
         out.print(table(title, ["what", "kind", "name", "differs"], rows))
     unchanged = len(changes) - len(shown)

@@ -1,7 +1,7 @@
 """`claims-pipeline prune`: what may be deleted, and deleting it.
 
 Belongs here: the face of `upkeep.prune` for a terminal and for a Kubernetes CronJob. Does not belong here: what may be
-deleted (upkeep.py, orchestration/event_log.py).
+deleted (upkeep, orchestration/event_log.py).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from claims_pipeline.cli.output import EXIT_ERROR, actor, err, errors_in_one_line, out, print_json, table
+from claims_pipeline.cli.telling import told
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -38,7 +39,7 @@ def prune(
     by the retention of the feed's contract (`Feed.retention`; by default raw bytes are kept for ever), Dagster's runs
     by CLAIMS_DAGSTER_RUN_DAYS and CLAIMS_COMPUTE_LOG_DAYS. Exit code 3: some of it could not be done.
     """
-    with errors_in_one_line():
+    with errors_in_one_line(), told("prune"):
         from claims_pipeline import upkeep
         from claims_pipeline.flow import Flow
         from claims_pipeline.reporting import CLI_RUN

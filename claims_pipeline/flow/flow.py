@@ -82,19 +82,25 @@ class Flow(Step):
         tell_found(self, sender, found)
         return found
 
-    def discover_twice(self, sender: Sender) -> Discovery:
+    def discover_twice(self, sender: Sender, extent: Extent | None = None) -> Discovery:
         """Look, and where uploads may be going on, look once more after the time that they take to settle.
 
         For one-shot work; a sensor's next tick is its second look.
 
+        Args:
+            sender: whose inbox.
+            extent: how much of it is listed; None for all.
+
         Raises:
             Transient, ClaimsPipelineError: see `discover`.
         """
-        first = self.discover(sender)
+        extent = extent or Extent.whole(self.services.s3, self.inbox, sender)
+        first = self.discover(sender, extent)
         if not first.settling:
             return first
         time.sleep(self.services.settings.settle_seconds)
-        second = self.discover(sender)
+        extent.again()
+        second = self.discover(sender, extent)
         return replace(second, new=first.new + second.new, strange=first.strange + second.strange)
 
     def dumps(self, feed: Feed, days: Sequence[dt.date], *, everything: bool) -> list[Dump]:

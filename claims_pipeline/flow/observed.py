@@ -13,7 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from claims_pipeline import telemetry
 from claims_pipeline.arrival import Discovery
-from claims_pipeline.errors import safe_text, whereabouts
+from claims_pipeline.errors import Transient, safe_text, whereabouts
 from claims_pipeline.feeds import Feed, Sender
 from claims_pipeline.flow.step import Step
 from claims_pipeline.telemetry import lineage, logs, traces
@@ -54,7 +54,7 @@ def observed(step: Step, name: str, dump: Dump, feed: Feed, work: Work) -> Dump:
             telemetry.event("step_failed", level="error", **ids, error=told, at=whereabouts(error))
             lineage.tell("FAIL", event, inputs=_reads(step, name, dump), error=told)
             raise
-        known = figures(step, after)
+        known = _known(step, after)
         tell(_attributes(known))
     refused = after.status is DumpStatus.REFUSED
     lineage.tell(
@@ -101,6 +101,14 @@ def figures(step: Step, dump: Dump) -> dict[str, Field]:
         counts = {f"rows_{name}": int(dump.validation.get(name, 0)) for name in ("read", "filtered", "quarantined")}
         return found | counts | {"rejects": rules or None}
     return found
+
+
+def _known(step: Step, dump: Dump) -> dict[str, Field]:
+    """The figures; without rows where the database is gone since: what is told of a step must not fail it."""
+    try:
+        return figures(step, dump)
+    except Transient:
+        return {"status": dump.status.value, "verdict": dump.verdict.value if dump.verdict else None}
 
 
 def _ended(dump: Dump) -> tuple[Level, str]:

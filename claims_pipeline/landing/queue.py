@@ -7,10 +7,12 @@ Belongs here: calls of the SQS API and the sorting of their errors. Does not bel
 from __future__ import annotations
 
 import datetime as dt
+import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -41,6 +43,21 @@ class Message:
     sent_at: dt.datetime
 
 
+@dataclass(frozen=True)
+class QueueState:
+    """How many messages a queue holds, about.
+
+    Attributes:
+        name: of the queue.
+        waiting: to be received.
+        in_flight: received, and neither deleted nor back yet.
+    """
+
+    name: str
+    waiting: int
+    in_flight: int
+
+
 class Queue:
     """A queue in SQS, or in an emulator."""
 
@@ -65,6 +82,7 @@ class Queue:
         own = re.match(r"sqs\.([a-z0-9-]+)\.amazonaws\.com", parts.hostname)
         self.name = parts.path.rpartition("/")[2]
         self._url = url
+        self._beside = partial(Queue, region=region, access_key_id=access_key_id, secret_access_key=secret_access_key)
         self._client: Any = boto3.client(
             "sqs",
             endpoint_url=f"{parts.scheme}://{parts.netloc}",
@@ -73,6 +91,34 @@ class Queue:
             aws_secret_access_key=secret_access_key,
             config=Config(retries={"mode": "standard", "max_attempts": 3}, connect_timeout=5, read_timeout=10),
         )
+
+    def state(self) -> QueueState:
+        """How many messages there are, as SQS counts: about.
+
+        Raises:
+            Transient, ClaimsPipelineError: SQS failed, or refused.
+        """
+        told = self._attributes()
+        waiting = int(told["ApproximateNumberOfMessages"]) + int(told.get("ApproximateNumberOfMessagesDelayed", 0))
+        return QueueState(self.name, waiting, int(told["ApproximateNumberOfMessagesNotVisible"]))
+
+    def dead_letters(self) -> Queue | None:
+        """Where its redrive policy puts what was received too often; None without one.
+
+        SQS has it in the same account and region, so its URL differs in the name alone.
+
+        Raises:
+            Transient, ClaimsPipelineError: SQS failed, or refused.
+        """
+        policy = json.loads(self._attributes().get("RedrivePolicy") or "{}")
+        name = str(policy.get("deadLetterTargetArn", "")).rpartition(":")[2]
+        return self._beside(f"{self._url.rpartition('/')[0]}/{name}") if name else None
+
+    def _attributes(self) -> dict[str, str]:
+        with self._errors("looking at"):
+            answer = self._client.get_queue_attributes(QueueUrl=self._url, AttributeNames=["All"])
+        found: dict[str, str] = answer["Attributes"]
+        return found
 
     def receive(self, *, wait_seconds: int = 1) -> list[Message]:
         """At most ten messages; none when the queue is empty.
@@ -100,11 +146,41 @@ class Queue:
         Raises:
             Transient, ClaimsPipelineError: SQS failed, or refused.
         """
-        for begin in range(0, len(messages), MOST_AT_ONCE):
-            some = messages[begin : begin + MOST_AT_ONCE]
+        for some in _tens(messages):
             entries = [{"Id": str(n), "ReceiptHandle": message.receipt} for n, message in enumerate(some)]
             with self._errors("deleting from"):
                 self._client.delete_message_batch(QueueUrl=self._url, Entries=entries)
+
+    def release(self, messages: Sequence[Message]) -> None:
+        """Let messages that were received be received by others at once.
+
+        Raises:
+            Transient, ClaimsPipelineError: SQS failed, or refused.
+        """
+        for some in _tens(messages):
+            entries = [
+                {"Id": str(n), "ReceiptHandle": message.receipt, "VisibilityTimeout": 0}
+                for n, message in enumerate(some)
+            ]
+            with self._errors("releasing messages of"):
+                self._client.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
+
+    def send(self, messages: Sequence[Message]) -> list[Message]:
+        """Send the text of messages of another queue.
+
+        Returns:
+            Those that SQS has taken.
+
+        Raises:
+            Transient, ClaimsPipelineError: SQS failed, or refused.
+        """
+        sent: list[Message] = []
+        for some in _tens(messages):
+            entries = [{"Id": str(n), "MessageBody": message.body} for n, message in enumerate(some)]
+            with self._errors("sending to"):
+                answer = self._client.send_message_batch(QueueUrl=self._url, Entries=entries)
+            sent += [some[int(taken["Id"])] for taken in answer.get("Successful", [])]
+        return sent
 
     @contextmanager
     def _errors(self, what: str) -> Iterator[None]:
@@ -119,6 +195,11 @@ class Queue:
             raise ClaimsPipelineError(f"no credentials for SQS: {what} the queue {self.name}") from None
         except (BotoCoreError, OSError) as error:
             raise Transient(f"SQS did not answer ({type(error).__name__}): {what} the queue {self.name}") from None
+
+
+def _tens(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
+    for begin in range(0, len(messages), MOST_AT_ONCE):
+        yield messages[begin : begin + MOST_AT_ONCE]
 
 
 def _message(item: dict[str, Any]) -> Message:

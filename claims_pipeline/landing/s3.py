@@ -144,6 +144,25 @@ def list_objects(client: S3Client, bucket: str, prefix: str, *, after: str = "")
             yield [_listed(bucket, item) for item in page.get("Contents", [])]
 
 
+def list_page(client: S3Client, bucket: str, prefix: str, *, after: str, most: int) -> tuple[list[ListedObject], bool]:
+    """One page of objects below a prefix, in the order of their keys, and whether it is all there is.
+
+    Args:
+        client: of S3.
+        bucket: its name.
+        prefix: of the keys.
+        after: only keys behind this one, which need not exist; "" for all.
+        most: objects, 1,000 at most.
+
+    Raises:
+        Transient, ClaimsPipelineError: see `s3_errors`.
+    """
+    begin: Any = {"StartAfter": after} if after else {}
+    with s3_errors(f"listing s3://{bucket}/{prefix}"):
+        page = client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=most, **begin)
+    return [_listed(bucket, item) for item in page.get("Contents", [])], not page["IsTruncated"]
+
+
 def find(client: S3Client, *, bucket: str, key: str) -> ListedObject | None:
     """One object exactly as a listing shows it; None where there is no such object.
 

@@ -1,6 +1,6 @@
 """Deleting in S3: objects by the thousand, and uploads that were begun and never ended.
 
-Belongs here: calls of the S3 API that take something away. Does not belong here: which (upkeep.py decides); reading and
+Belongs here: calls of the S3 API that take something away. Does not belong here: which (upkeep decides); reading and
 writing (s3.py).
 """
 

@@ -2,7 +2,18 @@
 
 from claims_pipeline.monitors.applying import Change, apply, delete, plan
 from claims_pipeline.monitors.dashboard import dashboard
-from claims_pipeline.monitors.declared import MONITORS, Monitor, Target, monitors
+from claims_pipeline.monitors.declared import Monitor, Target, declared_for, monitors
 from claims_pipeline.monitors.http_api import DatadogApi
 
-__all__ = ["MONITORS", "Change", "DatadogApi", "Monitor", "Target", "apply", "dashboard", "delete", "monitors", "plan"]
+__all__ = [
+    "Change",
+    "DatadogApi",
+    "Monitor",
+    "Target",
+    "apply",
+    "dashboard",
+    "declared_for",
+    "delete",
+    "monitors",
+    "plan",
+]

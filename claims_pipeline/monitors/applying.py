@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from claims_pipeline.errors import ClaimsPipelineError
 from claims_pipeline.monitors.dashboard import TITLE, dashboard
-from claims_pipeline.monitors.declared import MONITORS, OURS, Target, key_tag, monitors
+from claims_pipeline.monitors.declared import OURS, Target, declared_for, key_tag, monitors
 from claims_pipeline.monitors.http_api import DatadogApi, Json
 
 What = Literal["create", "update", "delete", "unchanged"]
@@ -54,7 +54,7 @@ def plan(api: DatadogApi, target: Target) -> list[Change]:
         key = next((tag for tag in monitor["tags"] if tag.startswith(key_tag(""))), "")
         live.setdefault(key, []).append(monitor)
     changes: list[Change] = []
-    for declared, body in zip(MONITORS, monitors(target), strict=True):
+    for declared, body in zip(declared_for(target), monitors(target), strict=True):
         same = sorted(live.pop(key_tag(declared.key), []), key=lambda monitor: int(monitor["id"]))
         changes.append(_settle("monitor", body["name"], body, same[0] if same else None))
         changes += [_gone("monitor", extra["name"], extra) for extra in same[1:]]  # two who applied at once
@@ -104,7 +104,8 @@ def difference(declared: Any, live: Any, path: str = "") -> list[str]:  # noqa: 
             return [] if sorted(declared) == sorted(live) else [path.removeprefix(".")]
         pairs = enumerate(zip(declared, live, strict=True))
         return [one for place, (value, other) in pairs for one in difference(value, other, f"{path}[{place}]")]
-    return [] if declared == live else [path.removeprefix(".")]
+    # Datadog answers null where an option is off.
+    return [] if declared == live or (live is None and not declared) else [path.removeprefix(".")]
 
 
 def _tags(target: Target) -> list[str]:

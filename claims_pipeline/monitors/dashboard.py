@@ -38,7 +38,8 @@ def _groups() -> list[Json]:
         _group(
             "Is all well?",
             _monitors(),
-            _number("Signs of life in 10 minutes", _count(metrics.HEARTBEAT, sender=False), "sum"),
+            _number("Signs of life in 10 minutes", _count(metrics.HEARTBEAT, sender=False), "sum", span="10m"),
+            _number("Catch-ups in a day (lean mode)", _count(metrics.CATCH_UP, sender=False), "sum"),
             _number("Days behind, worst feed", _max(metrics.DAYS_BEHIND), "last"),
             _number("Dumps that wait for a person", _sum(metrics.DUMPS_HELD), "last"),
             _number("Senders whose reports are behind", _sum(metrics.REPORTS_BEHIND), "last"),
@@ -120,14 +121,15 @@ def _monitors() -> Json:
     }
 
 
-def _number(title: str, query: str, aggregator: str) -> Json:
+def _number(title: str, query: str, aggregator: str, *, span: str = "1d") -> Json:
+    """One figure; the span of a day holds what the lean mode sends, once a day."""
     request = {
         "response_format": "scalar",
         "queries": [{"data_source": "metrics", "name": "query", "query": query, "aggregator": aggregator}],
         "formulas": [{"formula": "query"}],
     }
-    span = {"live_span": "10m"}
-    return {"definition": {"type": "query_value", "title": title, "requests": [request], "precision": 0, "time": span}}
+    time = {"live_span": span}
+    return {"definition": {"type": "query_value", "title": title, "requests": [request], "precision": 0, "time": time}}
 
 
 def _bars(title: str, query: str) -> Json:

@@ -3,15 +3,19 @@
 Belongs here: the declaration, and how it reads as Datadog's JSON. Does not belong here: sending it (`applying`), the
 metrics themselves (`alerts.metrics`), what to do about an alert (docs/runbooks).
 
-Sparse counts are wrapped in default_zero, so that a monitor recovers by itself: without points it would stay as it was.
+Counts are wrapped in default_zero: without points a monitor would stay as it was, so an alert would not end, and a sign
+of life that stops would not alert. Windows of what is told once a day are half a day: an alert that lasted until the
+next morning would swallow the next morning's. Gauges have no default: a monitor keeps what the last one made of it,
+which in the lean mode is this morning's.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from claims_pipeline.alerts import metrics
+from claims_pipeline.alerts.messages import task_title
 from claims_pipeline.alerts.metrics import Metric
 from claims_pipeline.alerts.runbooks import OF_TASK, Runbook
 from claims_pipeline.vocabulary import CheckName
@@ -24,7 +28,11 @@ SQS_VISIBLE = "aws.sqs.approximate_number_of_messages_visible"
 FOREIGN = (SQS_AGE, SQS_VISIBLE)
 """Metrics of Datadog's AWS integration: CloudWatch's of the queue. All others are in docs/metrics.md."""
 
-_DAY = 86_400
+_HOUR = 3600
+_DAY = 24 * _HOUR
+
+AWS_DELAY = 900
+"""Seconds by which Datadog has CloudWatch's metrics later than its own: without a delay windows would be empty."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +44,14 @@ class Target:
         runbooks: folder of the runbooks, URL or path.
         notify: Datadog's handles of whom to tell; empty for nobody: monitors then only show.
         queue: name of the SQS queue for events; that of dead letters is named the same and "-dead" (deploy/aws).
+        lean: CronJobs do the work, there is no daemon (CLAIMS_DATADOG_LEAN).
     """
 
     env: str
     runbooks: str
     notify: str = ""
     queue: str = "claims-events"
+    lean: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,8 +65,11 @@ class Monitor:
         runbook: what to do.
         query: Datadog's, without the comparison; `<env>` and `<queue>` are filled in.
         above: alerts above it; in the metric's unit.
+        lean_above: alerts above it in the lean mode, where that differs.
         below: alerts below it instead.
         warn_above: warns above it.
+        only: the mode that it is declared for; None: both.
+        delay_seconds: by which its metric is late.
         priority: 1 (somebody gets up) to 5.
         silence_minutes: alerts after so long without any data; None: no data is no news.
         every_minutes: tells again so often while it lasts; None: once.
@@ -68,8 +81,11 @@ class Monitor:
     runbook: Runbook
     query: str
     above: float | None = None
+    lean_above: float | None = None
     below: float | None = None
     warn_above: float | None = None
+    only: Literal["daemon", "lean"] | None = None
+    delay_seconds: int = 0
     priority: int = 3
     silence_minutes: int | None = None
     every_minutes: int | None = None
@@ -93,12 +109,12 @@ _OWN_PAGE = ", ".join(sorted(OF_TASK))
 MONITORS = (
     Monitor(
         "missing_dump", "No dump arrived", "A dump was due and is not in the inbox.", Runbook.MISSING_DUMP,
-        _counted("1d", metrics.DUMPS_MISSING, by=_FEED), above=0, priority=3,
+        _counted("12h", metrics.DUMPS_MISSING, by=_FEED), above=0, priority=3,
     ),
     Monitor(
         "unexpected_delivery", "A delivery came late, early or twice", "A sender delivered otherwise than agreed.",
         Runbook.UNEXPECTED_DELIVERY,
-        _counted("1d", metrics.DELIVERIES, "news NOT IN (recovered)", f"{_FEED},news"), above=0, priority=5,
+        _counted("12h", metrics.DELIVERIES, "news NOT IN (recovered)", f"{_FEED},news"), above=0, priority=5,
     ),
     Monitor(
         "feed_behind", "A feed is behind",
@@ -111,7 +127,8 @@ MONITORS = (
         above=0, priority=2,
     ),
     Monitor(
-        "given_up_dump", "A dump was given up", "Every attempt to load a dump failed; nobody tries again by itself.",
+        "given_up_dump", "A dump was given up",
+        "Every attempt to load a dump failed; it is tried again when the sender's next dumps are due.",
         Runbook.FAILED_LOAD, _counted("1h", metrics.DUMPS, "status:failed", _FEED), above=0, priority=2,
     ),
     Monitor(
@@ -144,22 +161,30 @@ MONITORS = (
     Monitor(
         "no_heartbeat", "No heartbeat of the daemon",
         "No sign of life for ten minutes: daemon, code server or the Datadog agent is down. Nothing is loaded.",
-        Runbook.NO_HEARTBEAT, f"sum(last_10m):sum:{metrics.HEARTBEAT.name}{{env:<env>}}.as_count()",
-        below=1, priority=1, silence_minutes=20, every_minutes=60,
+        Runbook.NO_HEARTBEAT, _counted("10m", metrics.HEARTBEAT),
+        below=1, priority=1, silence_minutes=20, every_minutes=60, only="daemon",
     ),
     Monitor(
-        "queue_behind", "Events of the inbox are not read", "The oldest S3 event has waited for 15 minutes.",
-        Runbook.QUEUE_BEHIND, f"min(last_15m):max:{SQS_AGE}{{queuename:<queue>}}", above=900, priority=3,
+        "no_catch_up", "No catch-up for a day",
+        "`claims-pipeline catch-up` did not come to its end for 26 hours. Nothing is found or loaded meanwhile.",
+        Runbook.NO_CATCH_UP, _counted("26h", metrics.CATCH_UP),
+        below=1, priority=2, silence_minutes=2 * 26 * 60, every_minutes=1440, only="lean",
+    ),
+    Monitor(
+        "queue_behind", "Events of the inbox are not read", "The oldest S3 event waits for longer than it should.",
+        Runbook.QUEUE_BEHIND, f"min(last_30m):max:{SQS_AGE}{{queuename:<queue>}}",
+        above=900, lean_above=26 * _HOUR, priority=3, delay_seconds=AWS_DELAY,
     ),
     Monitor(
         "queue_unreadable", "The queue of events cannot be read",
         "Ticks could not read the queue; listing finds dumps all the same, later.", Runbook.QUEUE_BEHIND,
-        _counted("30m", metrics.EVENTS, "kind:unheard"), above=3, priority=3,
+        _counted("30m", metrics.EVENTS, "kind:unheard"), above=3, lean_above=0, priority=3,
     ),
     Monitor(
         "dead_letters", "Events in the dead-letter queue",
         "An S3 event could not be understood. Listing finds its dump all the same.", Runbook.DEAD_LETTERS,
-        f"max(last_15m):max:{SQS_VISIBLE}{{queuename:<queue>-dead}}", above=0, priority=4,
+        f"max(last_30m):max:{SQS_VISIBLE}{{queuename:<queue>-dead}}",
+        above=0, priority=4, delay_seconds=AWS_DELAY,
     ),
     Monitor(
         "reports_behind", "Reports are out of date", "For two hours reports lack what the tables hold.",
@@ -167,7 +192,7 @@ MONITORS = (
     ),
     Monitor(
         "backup_too_old", "The last backup is too old", "No good backup was begun for two days.", Runbook.BACKUP,
-        _gauge("2h", metrics.BACKUP_AGE), above=2 * _DAY, warn_above=26 * 3600, priority=2, every_minutes=1440,
+        _gauge("2h", metrics.BACKUP_AGE), above=2 * _DAY, warn_above=26 * _HOUR, priority=2, every_minutes=1440,
     ),
     Monitor(
         "restore_drill_too_old", "The last restore drill is too old",
@@ -177,27 +202,32 @@ MONITORS = (
     Monitor(
         "audit_broken", "The audit is broken, or was not verified",
         "The daily look at the audit's chains found a broken one, or could not be made.", Runbook.AUDIT_BROKEN,
-        _counted("1d", metrics.UPKEEP_FAILED, "task:audit"), above=0, priority=1,
+        _counted("12h", metrics.UPKEEP_FAILED, "task:audit"), above=0, priority=1,
     ),
     *(
         Monitor(
-            f"{task}_failed", f"Upkeep: {task} failed", "A task of upkeep failed; see its run.", page,
-            _counted("1d", metrics.UPKEEP_FAILED, f"task:{task}"), above=0, priority=2,
+            f"{task}_failed", f"Upkeep: {task_title(task)} failed", "A task failed; Slack and its run say why.", page,
+            _counted("12h", metrics.UPKEEP_FAILED, f"task:{task}"), above=0, priority=2,
         )
         for task, page in OF_TASK.items()
         if task != "audit"
     ),
     Monitor(
         "upkeep_failed", "Upkeep failed", "A task of upkeep failed, such as the prune or the reports; see its run.",
-        Runbook.UPKEEP_FAILED, _counted("1d", metrics.UPKEEP_FAILED, f"task NOT IN ({_OWN_PAGE})", "task"),
+        Runbook.UPKEEP_FAILED, _counted("12h", metrics.UPKEEP_FAILED, f"task NOT IN ({_OWN_PAGE})", "task"),
         above=0, priority=4,
     ),
 )  # fmt: skip
 
 
 def monitors(target: Target) -> list[dict[str, Any]]:
-    """All monitors as Datadog's API takes them, in the order of the declaration."""
-    return [_as_json(monitor, target) for monitor in MONITORS]
+    """The monitors of a target as Datadog's API takes them, in the order of `declared_for`."""
+    return [_as_json(monitor, target) for monitor in declared_for(target)]
+
+
+def declared_for(target: Target) -> list[Monitor]:
+    """The monitors that are declared for a target's mode."""
+    return [monitor for monitor in MONITORS if monitor.only in (None, "lean" if target.lean else "daemon")]
 
 
 def key_tag(key: str) -> str:
@@ -209,16 +239,29 @@ def _filled(query: str, target: Target) -> str:
     return query.replace("<env>", target.env).replace("<queue>", target.queue)
 
 
+_COUNTED_OFF = (
+    "{{#is_recovery}}Recovered: no more were counted lately, which says nothing of the cause.{{/is_recovery}}"
+)
+"""In the message of monitors of counts, whose alerts end by time."""
+
+
 def _as_json(monitor: Monitor, target: Target) -> dict[str, Any]:
-    compared = f"< {monitor.below:g}" if monitor.below is not None else f"> {monitor.above or 0:.0f}"
-    thresholds = {"critical": float(monitor.below if monitor.below is not None else monitor.above or 0)}
+    above = monitor.lean_above if target.lean and monitor.lean_above is not None else monitor.above
+    critical = monitor.below if monitor.below is not None else above or 0
+    thresholds = {"critical": float(critical)}
     if monitor.warn_above is not None:
         thresholds["warning"] = float(monitor.warn_above)
-    text = [monitor.meaning, f"What to do: {monitor.runbook.at(target.runbooks)}", target.notify]
+    ends_by_time = monitor.below is None and monitor.query.startswith("sum(")
+    text = [
+        monitor.meaning,
+        f"What to do: {monitor.runbook.at(target.runbooks)}",
+        _COUNTED_OFF if ends_by_time else "",
+        target.notify,
+    ]
     return {
         "name": f"[claims_pipeline {target.env}] {monitor.name}",
         "type": "query alert",
-        "query": f"{_filled(monitor.query, target)} {compared}",
+        "query": f"{_filled(monitor.query, target)} {'<' if monitor.below is not None else '>'} {critical:.0f}",
         "message": "\n\n".join(filter(None, text)),
         "tags": [OURS, key_tag(monitor.key), f"env:{target.env}"],
         "priority": monitor.priority,
@@ -230,5 +273,6 @@ def _as_json(monitor: Monitor, target: Target) -> dict[str, Any]:
             "notify_no_data": monitor.silence_minutes is not None,
             **({"no_data_timeframe": monitor.silence_minutes} if monitor.silence_minutes is not None else {}),
             "renotify_interval": monitor.every_minutes or 0,
+            "evaluation_delay": monitor.delay_seconds,
         },
     }

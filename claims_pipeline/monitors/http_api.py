@@ -10,6 +10,7 @@ import json
 from typing import Any
 
 import urllib3
+from urllib3.response import BaseHTTPResponse
 from urllib3.util import Retry
 
 from claims_pipeline.alerts.text import one_line
@@ -21,6 +22,22 @@ _PAGE = 100
 _TRIES = 4
 _MAX_ERRORS = 300  # characters of Datadog's own words about a refused request
 _RETRIED = (429, 500, 502, 503, 504)
+_TOO_MANY = 429
+_LONGEST_PAUSE = 60.0  # seconds
+
+
+class _AsDatadogAsks(Retry):
+    """Retries that wait as long as Datadog says; a call beyond the rate limit was not done, a POST neither.
+
+    Datadog says it in X-RateLimit-Reset, in seconds (API reference, rate limits), and not in HTTP's own header.
+    """
+
+    def is_retry(self, method: str, status_code: int, has_retry_after: bool = False) -> bool:
+        return status_code == _TOO_MANY or super().is_retry(method, status_code, has_retry_after)
+
+    def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
+        asked = response.headers.get("X-RateLimit-Reset", "") if response.status == _TOO_MANY else ""
+        return min(float(asked), _LONGEST_PAUSE) if asked.isdigit() else super().get_retry_after(response)
 
 
 class DatadogApi:
@@ -38,7 +55,7 @@ class DatadogApi:
         self._url = url.rstrip("/")
         self._headers = {"DD-API-KEY": api_key, "DD-APPLICATION-KEY": app_key, "Content-Type": "application/json"}
         # A POST that was answered with 5xx may have made its monitor: applying again finds it, by its tag. Not retried.
-        retry = Retry(
+        retry = _AsDatadogAsks(
             total=_TRIES,
             connect=1,
             status_forcelist=_RETRIED,
@@ -67,8 +84,15 @@ class DatadogApi:
 
     def dashboards(self) -> list[Json]:
         """Every dashboard in short: id, title, description."""
-        answer = self._call("GET", "dashboard", fields={})
-        return list(answer.get("dashboards") or ())
+        found: dict[str, Json] = {}
+        while True:
+            fields = {"count": str(_PAGE), "start": str(len(found))}
+            some = self._call("GET", "dashboard", fields=fields).get("dashboards") or ()
+            before = len(found)
+            found |= {str(board["id"]): board for board in some}
+            # A server that does not know pages hands out the same ones again.
+            if len(some) < _PAGE or len(found) == before:
+                return list(found.values())
 
     def get(self, kind: str, identity: str) -> Json:
         """A "monitor" or "dashboard" in full."""
@@ -83,7 +107,7 @@ class DatadogApi:
         return dict(self._call("PUT", f"{kind}/{identity}", body=body))
 
     def delete(self, kind: str, identity: str) -> None:
-        """Delete one."""
+        """Delete one; it may be gone already."""
         self._call("DELETE", f"{kind}/{identity}", fields={})
 
     def _call(self, method: str, path: str, *, fields: dict[str, str] | None = None, body: Json | None = None) -> Any:  # noqa: ANN401 - JSON
@@ -101,7 +125,7 @@ class DatadogApi:
                 f"Datadog's API answered {answer.status}: CLAIMS_DATADOG_API_KEY or CLAIMS_DATADOG_APP_KEY is wrong, "
                 "lacks a scope, or belongs to another site than CLAIMS_DATADOG_API_URL"
             )
-        if answer.status >= 300:
+        if answer.status >= 300 and (method, answer.status) != ("DELETE", 404):
             raise ClaimsPipelineError(
                 f"Datadog's API refused {method} {path} with {answer.status}: {_errors(answer.data)}"
             )

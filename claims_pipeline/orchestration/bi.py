@@ -7,12 +7,12 @@ keep them from being made at all.
 """
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import dagster as dg
 
 from claims_pipeline import bi, checks
-from claims_pipeline.feeds import Report, Sender, all_senders
+from claims_pipeline.feeds import Report, Sender
 from claims_pipeline.orchestration import liveness
 from claims_pipeline.orchestration.assets import TRANSIENT, safe_failures
 from claims_pipeline.orchestration.describe import check_result
@@ -32,9 +32,9 @@ def report_key(report: Report) -> dg.AssetKey:
     return dg.AssetKey(["bi", report.name])
 
 
-def report_assets() -> list[dg.AssetsDefinition]:
-    """The reports of every sender that has some."""
-    return [_assets(sender) for sender in all_senders() if bi.reports_of(sender)]
+def report_assets(senders: Iterable[Sender]) -> list[dg.AssetsDefinition]:
+    """The reports of those senders that have some."""
+    return [_assets(sender) for sender in senders if bi.reports_of(sender)]
 
 
 def _assets(sender: Sender) -> dg.AssetsDefinition:
@@ -105,12 +105,21 @@ def _figures(done: Refreshed) -> dict[str, dg.MetadataValue]:
     }
 
 
-def reports_sensor(*, seconds: int = 30) -> dg.SensorDefinition:
-    """Asks for reports whose tables have changed since, and once a day, since outcomes change with time."""
+def reports_sensors(senders: Iterable[Sender], *, seconds: int = 30) -> list[dg.SensorDefinition]:
+    """Asks for reports of senders whose tables have changed since, and once a day, since outcomes change with time.
+
+    Returns:
+        One sensor; none where no sender has reports.
+    """
+    with_reports = [sender for sender in senders if bi.reports_of(sender)]
+    if not with_reports:
+        return []
 
     @dg.sensor(
         name="reports",
-        target=dg.AssetSelection.assets(*(key for asset in report_assets() for key in asset.keys)),
+        target=dg.AssetSelection.assets(
+            *(report_key(report) for sender in with_reports for report in bi.reports_of(sender))
+        ),
         minimum_interval_seconds=seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Asks for a run where the tables behind reports have changed, or the date has.",
@@ -125,9 +134,9 @@ def reports_sensor(*, seconds: int = 30) -> dg.SensorDefinition:
                 asset_selection=[report_key(report) for report in bi.reports_of(sender)],
                 tags={REPORTS_TAG: sender.name},
             )
-            for sender in all_senders()
+            for sender in with_reports
             if (state := bi.due(pipeline.services, sender))
         ]
         return dg.SensorResult(run_requests=requests) if requests else dg.SkipReason("all reports are up to date")
 
-    return reports
+    return [reports]

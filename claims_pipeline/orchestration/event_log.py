@@ -1,7 +1,7 @@
 """Chores of Dagster's own storage: old runs with their events, and output of old steps. Dagster keeps both for ever.
 
 Belongs here: which runs may go without a hole in the UI, and deleting them through the instance. Does not belong here:
-ticks of sensors and schedules (`retention` in dagster.yaml deletes these), the audit (upkeep.py).
+ticks of sensors and schedules (`retention` in dagster.yaml deletes these), the audit (upkeep).
 
 `DagsterInstance.delete_run` deletes a run's materializations as well, and a day whose only materialization is gone is
 shown as missing. So the run that last materialized an asset or a day of it is kept, whatever its age. Results of asset

@@ -9,8 +9,8 @@ import datetime as dt
 import dagster as dg
 
 from claims_pipeline import pulse
-from claims_pipeline.feeds import all_senders
 from claims_pipeline.orchestration.resources import PipelineResource
+from claims_pipeline.orchestration.upkeep import GROUP
 
 
 def heartbeat_sensor(*, seconds: int = 60) -> dg.SensorDefinition:
@@ -19,7 +19,7 @@ def heartbeat_sensor(*, seconds: int = 60) -> dg.SensorDefinition:
     @dg.sensor(
         name="heartbeat",
         # Dagster asks for a target; no run is ever asked for.
-        target=dg.AssetSelection.groups(all_senders()[0].name),
+        target=dg.AssetSelection.groups(GROUP),
         minimum_interval_seconds=seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Sends a sign of life, and which dumps are held and what is behind, to Datadog; starts no run.",

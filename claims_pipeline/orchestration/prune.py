@@ -1,6 +1,6 @@
 """The asset `ops/prune` and its schedule: what may be pruned is listed, and deleted if the settings say so.
 
-Belongs here: the face of `upkeep.prune` in Dagster. Does not belong here: what may go (upkeep.py, event_log.py).
+Belongs here: the face of `upkeep.prune` in Dagster. Does not belong here: what may go (upkeep, event_log.py).
 """
 
 from collections.abc import Sequence

@@ -18,10 +18,10 @@ from claims_pipeline.extent import Round
 from claims_pipeline.feeds import Feed, Sender, all_feeds, all_senders, feed_named, feeds_of
 from claims_pipeline.orchestration import liveness
 from claims_pipeline.orchestration.arrivals import Decision, RunPlan, decide
-from claims_pipeline.orchestration.keys import REQUEST_TAG, SENDER_TAG, crons_of, feed_keys, table_key
+from claims_pipeline.orchestration.keys import REQUEST_TAG, SENDER_TAG, arrivals_name, crons_of, feed_keys, table_key
 from claims_pipeline.orchestration.resources import PipelineResource
 from claims_pipeline.orchestration.ticks import Tick
-from claims_pipeline.orchestration.upkeep import tell_killed
+from claims_pipeline.orchestration.upkeep import GROUP, tell_killed
 from claims_pipeline.reporting import run_url
 from claims_pipeline.vocabulary import CheckOutcome, DeliveryState, DumpReport, DumpStatus, RunReport
 from claims_pipeline.warehouse import ledger, reports
@@ -44,7 +44,7 @@ def arrivals_sensor(sender: Sender, *, seconds: int = 15) -> dg.SensorDefinition
     """Looks into the sender's inbox and asks for runs of what the ledger has not seen."""
 
     @dg.sensor(
-        name=f"arrivals_{sender.name}",
+        name=arrivals_name(sender),
         target=dg.AssetSelection.groups(sender.name),
         minimum_interval_seconds=seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
@@ -157,7 +157,7 @@ def _report_of_tick(run_id: str, sender: Sender, dumps: Sequence[DumpReport]) ->
 
 
 def missing_schedule(sender: Sender) -> dg.ScheduleDefinition:
-    """When dumps are due: asks for what is open or failed, watches the day from now on, tells of what is absent."""
+    """When dumps may be missing: asks for what is open or failed, begins the watch, tells of what is absent."""
     crons = crons_of(sender)
 
     @dg.schedule(
@@ -200,8 +200,7 @@ def tell_missing(
     for feed, day in last:
         _report_fresh(instance, feed, checks.fresh(feed, now=now, last_loaded_day=day))
     if waiting:
-        local = now.astimezone(ZoneInfo(sender.timezone))
-        pipeline.alerts().missing(feeds=[], day=local.date(), due=local, waiting=waiting)
+        pipeline.alerts().waiting(day=now.astimezone(ZoneInfo(sender.timezone)).date(), waiting=waiting)
     return [delivery.feed for delivery in today if delivery.state is DeliveryState.MISSING]
 
 
@@ -224,8 +223,8 @@ def digest_schedule() -> dg.ScheduleDefinition:
     @dg.schedule(
         name="digest",
         cron_schedule="0 16 * * *",
-        # Dagster asks for a target, and loads none whose assets have different partitions; no run is ever asked for.
-        target=dg.AssetSelection.groups(all_senders()[0].name),
+        # Dagster asks for a target; no run is ever asked for.
+        target=dg.AssetSelection.groups(GROUP),
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Sends the daily digest where CLAIMS_SLACK_QUIET is set; starts no run.",
     )

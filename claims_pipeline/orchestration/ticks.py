@@ -35,19 +35,17 @@ class Tick:
     def extent(self, pipeline: PipelineResource, sender: Sender) -> Extent:
         """Hear what S3's events tell, and say what is to be listed besides."""
         confirmed: frozenset[int] = frozenset()
-        hearing, services = False, pipeline.services
+        hearing, services, alerts = False, pipeline.services, pipeline.alerts()
         try:
-            heard = hear(services)
+            heard = hear(services, tell=alerts.not_understood)
         except ClaimsPipelineError as error:  # the listing is there for that; where it fails too, the tick does
             self.said = f"events not heard, so listed: {safe_text(error)}"
-            pipeline.alerts().events({"unheard": 1}, oldest_seconds=None)
+            alerts.events({"unheard": 1}, oldest_seconds=None)
         else:
             if heard is not None:
                 hearing, self.said = True, f"heard {heard}"
                 confirmed = heard.confirmed.get(sender.name, confirmed)
-                pipeline.alerts().events(
-                    heard.events, oldest_seconds=heard.oldest_seconds, not_understood=heard.not_understood
-                )
+                alerts.events(heard.events, oldest_seconds=heard.oldest_seconds)
         backlog = 0
         if self.at.large:
             with services.database() as connection:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 NAMESPACE = "claims_pipeline"
 PRODUCER = "urn:claims_pipeline"
 _TIMEOUT = 3.0  # seconds; a load waits for each event
+_RETRY = {"total": 1, "respect_retry_after_header": False}  # an overloaded service may ask for an hour's pause
 _logger = logging.getLogger(__name__)
 _off: set[str] = set()
 
@@ -118,7 +119,7 @@ def _client(url: str) -> OpenLineageClient | None:
     from openlineage.client import OpenLineageClient
 
     key = os.environ.get("OPENLINEAGE_API_KEY")
-    transport: dict[str, object] = {"type": "http", "url": url, "timeout": _TIMEOUT, "retry": {"total": 1}}
+    transport: dict[str, object] = {"type": "http", "url": url, "timeout": _TIMEOUT, "retry": _RETRY}
     if key:
         transport["auth"] = {"type": "api_key", "apiKey": key}
     return OpenLineageClient(config={"transport": transport})

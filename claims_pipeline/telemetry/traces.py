@@ -3,7 +3,8 @@
 Belongs here: the tracer, and spans with names and counts. Does not belong here: which steps there are (flow), lineage.
 On where OTEL_EXPORTER_OTLP_ENDPOINT (or ..._TRACES_ENDPOINT) is set and the extra `otel` is installed; everything else
 is OpenTelemetry's own variables (OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES, OTEL_EXPORTER_OTLP_HEADERS ...).
-Spans are sent by a thread of the SDK, and at the end of the process: a collector that is down does not hold up a load.
+Spans are sent by a thread of the SDK, and at the end of the process, which waits for it: some seconds, where the
+collector is down or does not answer (OTEL_EXPORTER_OTLP_TIMEOUT). No load waits.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+_TIMEOUTS = ("OTEL_EXPORTER_OTLP_TIMEOUT", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT")
+_TIMEOUT = 3.0
+"""Seconds for a batch with its retries, where no variable says otherwise: each run would end the SDK's 10 later."""
 _trace = ContextVar[str]("claims_pipeline_trace", default="")
 _logger = logging.getLogger(__name__)
 
@@ -97,5 +101,6 @@ def _provider() -> TracerProvider | None:
 
     resource = Resource.create({} if os.environ.get("OTEL_SERVICE_NAME") else {"service.name": "claims_pipeline"})
     provider = TracerProvider(resource=resource, id_generator=OfLoad())
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    timeout = None if any(os.environ.get(name) for name in _TIMEOUTS) else _TIMEOUT
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(timeout=timeout)))
     return provider

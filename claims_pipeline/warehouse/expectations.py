@@ -7,11 +7,13 @@ Belongs here: SQL. Does not belong here: when dumps are due (feeds/calendars.py)
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psycopg
 
+from claims_pipeline.feeds import Feed
 from claims_pipeline.vocabulary import Delivery, DeliveryNews, DeliveryState
 
 Day = tuple[str, dt.date]
@@ -19,6 +21,8 @@ Day = tuple[str, dt.date]
 
 RETRY_AFTER = dt.timedelta(minutes=15)
 """The sensor looks every 15 seconds: a channel with a wrong token is not asked each time."""
+
+_LOCK = 526_000_011  # advisory lock: one process at a time tells of a sender's deliveries
 
 
 @dataclass(frozen=True)
@@ -29,72 +33,76 @@ class Expectation:
         delivery: what was due, and what came of it when it was last looked at.
         told: what people were told of it, in this order.
         told_at: when the first of it was told, or, while nothing was, when that was last tried; UTC.
-        recovered_at: when it was told, or last tried to tell, that missing dumps had come; UTC.
+        recovered_at: when it was told that missing dumps had come, or, while that was not, when what followed the first
+            was last tried; UTC.
+        waits: whether the channel has just refused a message, and is not to be asked again yet.
     """
 
     delivery: Delivery
     told: tuple[DeliveryNews, ...] = ()
     told_at: dt.datetime | None = None
     recovered_at: dt.datetime | None = None
+    waits: bool = False
 
 
-def arrivals(
-    connection: psycopg.Connection, feeds: Sequence[str], *, since: dt.date
-) -> Mapping[Day, tuple[dt.datetime, ...]]:
-    """When dumps of delivery days were uploaded (S3's LastModified, UTC), the first of each name, oldest first.
+@dataclass(frozen=True)
+class Known:
+    """What the database knows of a sender's deliveries.
 
-    A name that is delivered again is one dump. When it was uploaded is the sender's doing; when it was seen is ours.
+    Attributes:
+        expectations: what was due, where it was watched.
+        arrivals: when dumps were uploaded (S3's LastModified, UTC), the first of each name, oldest first. When a dump
+            was uploaded is the sender's doing; when it was seen is ours. Whatever became of a dump, it has arrived, but
+            one that was undone counts only where the day has no other: then another was delivered in its place.
+    """
+
+    expectations: Mapping[Day, Expectation]
+    arrivals: Mapping[Day, tuple[dt.datetime, ...]]
+
+
+def select(connection: psycopg.Connection, feeds: Sequence[Feed], *, since: dt.date) -> Known:
+    """What is known of deliveries since a delivery day, in one query: the sensor asks at each tick.
 
     Args:
         connection: of the warehouse.
-        feeds: names of the feeds.
+        feeds: of one sender.
         since: first delivery day.
     """
-    rows = connection.execute(
-        "select feed, delivery_day, array_agg(uploaded_at order by uploaded_at) from ("
-        " select sender || '/' || dataset as feed, delivery_day, key, min(last_modified) as uploaded_at from ops.dump"
-        " where sender = any(%s) and dataset = any(%s) and delivery_day >= %s group by 1, 2, 3) names"
-        " where feed = any(%s) group by 1, 2",
-        [
-            [name.partition("/")[0] for name in feeds],
-            [name.partition("/")[2] for name in feeds],
-            since,
-            list(feeds),
-        ],
-    )
-    return {(feed, day): tuple(moments) for feed, day, moments in rows}
+    named = {"sender": feeds[0].sender.name, "datasets": [feed.dataset for feed in feeds], "since": since}
+    named |= {"feeds": [feed.name for feed in feeds], "retry_after": RETRY_AFTER}
+    known, arrivals = {}, {}
+    for feed, day, moments, state, due_at, due, dumps, completed_at, told, *told_at in connection.execute(
+        _SELECT, named
+    ):
+        if moments:
+            arrivals[feed, day] = tuple(moments)
+        if state:
+            delivery = Delivery(feed, day, DeliveryState(state), due_at, due, dumps, completed_at)
+            known[feed, day] = Expectation(delivery, tuple(map(DeliveryNews, told)), *told_at)
+    return Known(known, arrivals)
 
 
-def first_day(connection: psycopg.Connection, sender: str) -> dt.date | None:
-    """The first delivery day of which any feed of a sender has a dump; None before the first."""
+def first_day(connection: psycopg.Connection, feeds: Sequence[Feed]) -> dt.date | None:
+    """The first delivery day that any of a sender's feeds has a dump of, or that was watched; None before either."""
     row = connection.execute(
-        "select min(delivery_day) from ops.dump where sender = %s and dataset is not null", [sender]
+        "select least((select min(delivery_day) from ops.dump where sender = %s and dataset is not null),"
+        " (select min(delivery_day) from ops.expectation where feed = any(%s)))",
+        [feeds[0].sender.name, [feed.name for feed in feeds]],
     ).fetchone()
     return row[0] if row else None
 
 
-def select(connection: psycopg.Connection, feeds: Sequence[str], *, since: dt.date) -> dict[Day, Expectation]:
-    """The expectations of feeds since a delivery day."""
-    rows = connection.execute(
-        "select feed, delivery_day, state, due_at, dumps_due, dumps, completed_at, told, told_at, recovered_at"
-        " from ops.expectation where feed = any(%s) and delivery_day >= %s",
-        [list(feeds), since],
-    )
-    return {
-        (feed, day): Expectation(
-            Delivery(feed, day, DeliveryState(state), due_at, dumps_due, dumps, completed_at),
-            tuple(map(DeliveryNews, told)),
-            told_at,
-            recovered_at,
-        )
-        for feed, day, state, due_at, dumps_due, dumps, completed_at, told, told_at, recovered_at in rows
-    }
+@contextmanager
+def lock(connection: psycopg.Connection, sender: str) -> Iterator[None]:
+    """Let one process at a time tell of a sender's deliveries; others wait. One that is killed lets go.
 
-
-def last_days(connection: psycopg.Connection, feeds: Sequence[str]) -> dict[str, dt.date]:
-    """The last delivery day of each feed that was ever watched."""
-    query = "select feed, max(delivery_day) from ops.expectation where feed = any(%s) group by 1"
-    return dict(connection.execute(query, [list(feeds)]).fetchall())
+    Not in a transaction: what one message told is noted before the next is sent.
+    """
+    connection.execute("select pg_advisory_lock(%s, hashtext(%s))", [_LOCK, sender])
+    try:
+        yield
+    finally:
+        connection.execute("select pg_advisory_unlock(%s, hashtext(%s))", [_LOCK, sender])
 
 
 def remember(connection: psycopg.Connection, deliveries: Iterable[Delivery]) -> None:
@@ -109,28 +117,39 @@ def remember(connection: psycopg.Connection, deliveries: Iterable[Delivery]) -> 
         )
 
 
-def claim(connection: psycopg.Connection, feed: str, day: dt.date, news: DeliveryNews) -> bool:
-    """Take it upon oneself to tell a piece of news; False where somebody told it, tells it, or failed to just now."""
-    query = _CLAIM_RECOVERED if news is DeliveryNews.RECOVERED else _CLAIM
-    named = {"news": news.value, "feed": feed, "day": day, "retry_after": RETRY_AFTER}
-    return connection.execute(query, named).rowcount == 1
-
-
-def release(connection: psycopg.Connection, feed: str, day: dt.date, news: DeliveryNews) -> None:
-    """Give back what could not be told: a look tries again, `RETRY_AFTER` later."""
+def note(connection: psycopg.Connection, deliveries: Sequence[Delivery], news: DeliveryNews, *, taken: bool) -> None:
+    """Note that a message was sent; one that the channel did not take is tried again `RETRY_AFTER` later."""
     connection.execute(
-        "update ops.expectation set told = array_remove(told, %s) where feed = %s and delivery_day = %s",
-        [news.value, feed, day],
+        _NOTE,
+        {
+            "told": [news.value] if taken else [],
+            "feeds": [delivery.feed for delivery in deliveries],
+            "days": [delivery.day for delivery in deliveries],
+        },
     )
 
 
-_CLAIM = """
+_SELECT = """
+with names as (
+    select sender || '/' || dataset as feed, delivery_day, key, min(last_modified) as uploaded_at,
+        bool_and(status = 'undone') as undone
+    from ops.dump where sender = %(sender)s and dataset = any(%(datasets)s) and delivery_day >= %(since)s
+    group by 1, 2, 3),
+arrived as (
+    select feed, delivery_day, coalesce(
+        array_agg(uploaded_at order by uploaded_at) filter (where not undone),
+        array_agg(uploaded_at order by uploaded_at)) as moments
+    from names group by 1, 2),
+expected as (select * from ops.expectation where feed = any(%(feeds)s) and delivery_day >= %(since)s)
+select feed, delivery_day, moments, state, due_at, dumps_due, dumps, completed_at, told, told_at, recovered_at,
+    coalesce(case when told = '{}' then told_at when not 'recovered' = any(told) then recovered_at end
+        > now() - %(retry_after)s, false)
+from expected full join arrived using (feed, delivery_day)"""
+_NOTE = """
 update ops.expectation
-set told = told || %(news)s::text, told_at = case when told = '{}' then now() else told_at end
-where feed = %(feed)s and delivery_day = %(day)s and not %(news)s = any(told)
-  and (told <> '{}' or told_at is null or told_at <= now() - %(retry_after)s)"""
-_CLAIM_RECOVERED = """
-update ops.expectation
-set told = told || %(news)s::text, recovered_at = now()
-where feed = %(feed)s and delivery_day = %(day)s and not %(news)s = any(told)
-  and (recovered_at is null or recovered_at <= now() - %(retry_after)s)"""
+set told_at = case when told = '{}' then now() else told_at end,
+    recovered_at = case
+        when told = '{}' or 'recovered' = any(told) then recovered_at
+        when %(told)s::text[] = '{}' or 'recovered' = any(%(told)s) then now() end,
+    told = told || %(told)s::text[]
+where (feed, delivery_day) in (select * from unnest(%(feeds)s::text[], %(days)s::date[]))"""

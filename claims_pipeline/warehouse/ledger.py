@@ -6,7 +6,7 @@ Belongs here: reading and writing `ops.dump`. Does not belong here: bytes, rows 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -165,6 +165,14 @@ where (d.bucket, d.key, d.etag, d.size_bytes, d.last_modified)
 returning d.dump_id
 """  # noqa: S608 - our own words
 
+_NOT_KEPT = f"""
+select d.dump_id
+from {_LISTED}
+join ops.dump d on (d.bucket, d.key, d.etag, d.size_bytes, d.last_modified)
+                 = (a.bucket, a.key, a.etag, a.size_bytes, a.last_modified)
+where d.archive_key is null
+"""  # noqa: S608 - our own words
+
 
 def register(connection: psycopg.Connection, arrivals: Sequence[Arrival], *, ready: bool = True) -> list[Dump]:
     """Add what the ledger has not seen; one statement for any number of arrivals.
@@ -259,6 +267,22 @@ def waiting(connection: psycopg.Connection, sender: str | None = None) -> list[D
     return select(connection, "status = 'arrived' and not ready and sender = coalesce(%s::text, sender)", [sender])
 
 
+def recognised(connection: psycopg.Connection, sender: str) -> list[int]:
+    """Numbers of a sender's dumps that were kept while no contract knew them, and are not ready yet."""
+    query = "select dump_id from ops.dump where sender = %s and status = 'arrived' and not ready and archive_key > ''"
+    return [dump_id for (dump_id,) in connection.execute(query, [sender]).fetchall()]
+
+
+def settling(connection: psycopg.Connection, sender: str, *, bucket: str, prefix: str, but: Sequence[int]) -> int:
+    """How many dumps of an inbox were seen and may not be read yet; `but` are not counted."""
+    query = (
+        "select count(*) from ops.dump where sender = %s and bucket = %s and starts_with(key, %s)"
+        " and archive_key is null and not ready and status <> 'failed' and dump_id <> all(%s)"
+    )
+    row = connection.execute(query, [sender, bucket, prefix, list(but)]).fetchone()
+    return row[0] if row else 0
+
+
 def gone(connection: psycopg.Connection, dump_id: int, *, reason: str) -> Dump:
     """Close an unread dump as failed, since its object is not in the inbox; it is taken up when it is listed again."""
     connection.execute(
@@ -308,9 +332,31 @@ def open_dumps(connection: psycopg.Connection, sender: str) -> list[Dump]:
     return select(connection, "sender = %s and status = any(%s) and ready", [sender, [s.value for s in OPEN_STATUSES]])
 
 
-def unknown_dumps(connection: psycopg.Connection, sender: str) -> list[Dump]:
-    """Dumps of a sender that no contract knew."""
-    return select(connection, "sender = %s and verdict = 'unknown'", [sender])
+def unknown_dumps(connection: psycopg.Connection, sender: str) -> Iterator[list[Dump]]:
+    """Dumps of a sender that no contract knew, a thousand at a time, by their numbers."""
+    query = (
+        "select * from ops.dump where sender = %s and verdict = 'unknown' and dump_id > %s order by dump_id limit 1000"
+    )
+    last = 0
+    while True:
+        with connection.cursor(row_factory=class_row(Dump)) as cursor:
+            some = cursor.execute(query, [sender, last]).fetchall()
+        if not some:
+            return
+        yield some
+        last = some[-1].dump_id
+
+
+def not_kept(connection: psycopg.Connection, arrivals: Sequence[Arrival]) -> list[int]:
+    """Of listed objects that no contract knows, numbers of those that are not in the archive."""
+    return [dump_id for (dump_id,) in connection.execute(_NOT_KEPT.encode(), _columns(arrivals)).fetchall()]
+
+
+def to_keep(connection: psycopg.Connection, dump_ids: Sequence[int]) -> list[Dump]:
+    """Of these dumps, those that no contract knows, that may be read, and that are not in the archive."""
+    return select(
+        connection, "dump_id = any(%s) and verdict = 'unknown' and ready and archive_key is null", [list(dump_ids)]
+    )
 
 
 def dumps_of(connection: psycopg.Connection, sender: str, dataset: str, days: Iterable[dt.date]) -> list[Dump]:

@@ -20,6 +20,15 @@ from claims_pipeline.vocabulary import (
 
 DAY = dt.date(2026, 11, 21)
 
+ABSENT = Delivery(
+    feed="va_form526/submissions",
+    day=DAY,
+    state=DeliveryState.MISSING,
+    due_at=dt.datetime(2026, 11, 21, 14, tzinfo=dt.UTC),
+    dumps_due=1,
+    dumps=0,
+    completed_at=None,
+)
 TOO_LATE = Delivery(
     feed="va_form526/submissions",
     day=DAY,

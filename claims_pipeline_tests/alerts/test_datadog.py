@@ -9,7 +9,7 @@ import pytest
 
 from claims_pipeline.alerts import METRICS, DatadogSink, metrics_table
 from claims_pipeline.vocabulary import DeliveryNews, DumpReport, DumpStatus, Pulse, RunReport
-from claims_pipeline_tests.alerts.reports import ATTENTION, FAILURE, LOADED, REFUSED, SUCCESS, TOO_LATE
+from claims_pipeline_tests.alerts.reports import ABSENT, ATTENTION, FAILURE, LOADED, REFUSED, SUCCESS, TOO_LATE
 from claims_pipeline_tests.fix_listeners import StatsdListener
 
 EVERYTHING = dataclasses.replace(ATTENTION, dumps=(dataclasses.replace(LOADED, issues={"zip.format": 7}), REFUSED))
@@ -33,12 +33,13 @@ def values(statsd: StatsdListener, name: str) -> dict[tuple[str, ...], float]:
 def test_every_metric_that_is_sent_is_documented_with_its_type_and_tags(statsd: StatsdListener) -> None:
     sink(statsd).run_metrics(EVERYTHING)
     sink(statsd).run_crashed(sender="indici", title="killed", text="no report")
-    sink(statsd).dumps_missing(["indici/patients"])
+    sink(statsd).delivered(DeliveryNews.MISSING, [ABSENT])
     sink(statsd).delivered(DeliveryNews.LATE, [TOO_LATE])
     sink(statsd).upkeep_failed(task="backup", title="Upkeep: backup failed", text="no room")
     sink(statsd).backups(backup_age=1.5, drill_age=2.5, backup_bytes=3, backup_seconds=4.5)
     sink(statsd).events({"new": 2, "unheard": 1}, oldest_seconds=3.5)
     sink(statsd).heartbeat()
+    sink(statsd).caught_up()
     sink(statsd).pulse(Pulse({"indici/patients": 0}, {"indici/patients": 2}, {"indici": True}))
     kinds = {"count": "c", "distribution": "d", "gauge": "g"}
     documented = {(metric.name, kinds[metric.type], frozenset(metric.tags) | {"env"}) for metric in METRICS}
@@ -108,7 +109,7 @@ def test_an_event_of_any_length_and_characters_fits_its_datagram(statsd: StatsdL
 
 
 def test_nothing_waits_in_a_buffer_when_the_call_returns(statsd: StatsdListener) -> None:
-    sink(statsd).dumps_missing(["indici/patients"])
+    sink(statsd).delivered(DeliveryNews.MISSING, [ABSENT])
     assert [line.name for line in statsd.metrics(at_least=1)] == ["claims.dumps.missing"]
 
 

@@ -7,7 +7,6 @@ import datetime as dt
 import json
 import re
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,12 +17,14 @@ from claims_pipeline.alerts.messages import (
     crash_message,
     delivery_message,
     digest_message,
-    missing_message,
     run_message,
     upkeep_message,
+    waiting_message,
 )
+from claims_pipeline.alerts.text import duration
 from claims_pipeline.vocabulary import DeliveryNews, DumpReport, DumpStatus, DumpVerdict, RunReport
 from claims_pipeline_tests.alerts.reports import (
+    ABSENT,
     ATTENTION,
     DAY,
     FAILURE,
@@ -43,7 +44,7 @@ def texts_of(message: Message) -> list[str]:
     """Every text of the message's blocks."""
     found: list[str] = []
     for block in message.blocks:
-        parts: list[Any] = [block.get("text"), *(block.get("elements") or [])]  # type: ignore[misc]
+        parts: list[Any] = [block.get("text"), *(block.get("elements") or [])]  # type: ignore[misc]  # a block is plain JSON
         found += [part["text"] if isinstance(part["text"], str) else part["text"]["text"] for part in parts if part]
     return found
 
@@ -94,10 +95,9 @@ def test_a_digest_of_any_dumps_is_within_slacks_limits(dumps: list[DumpReport], 
 def test_the_other_messages_are_within_slacks_limits(words: tuple[str, str, str, str], feeds: list[str]) -> None:
     run_id, sender, last_step, url = words
     assert_slack_takes(crash_message(run_id=run_id, sender=sender, days=[DAY], last_step=last_step, run_url=url))
-    due = dt.datetime(2026, 11, 21, 9, tzinfo=dt.UTC)
-    assert_slack_takes(missing_message(feeds=feeds, day=DAY, due=due))
+    assert_slack_takes(waiting_message(day=DAY, waiting=[(feed, sender) for feed in feeds]))
     late = [dataclasses.replace(TOO_LATE, feed=feed) for feed in feeds] or [TOO_LATE]
-    for news in set(DeliveryNews) - {DeliveryNews.MISSING}:
+    for news in DeliveryNews:
         assert_slack_takes(delivery_message(news=news, deliveries=late, timezone="Pacific/Apia", title=last_step))
 
 
@@ -203,7 +203,7 @@ def test_a_key_that_cannot_be_copied_is_left_out_of_the_command() -> None:
 
 def test_the_button_opens_the_run() -> None:
     button = run_message(SUCCESS).blocks[-1]
-    assert button["elements"][0]["url"] == "http://127.0.0.1:3000/runs/run-1"  # type: ignore[index]
+    assert button["elements"][0]["url"] == "http://127.0.0.1:3000/runs/run-1"  # type: ignore[index]  # a block is plain JSON
 
 
 def test_without_a_link_there_is_no_button() -> None:
@@ -227,23 +227,36 @@ def test_a_crash_before_the_first_step_says_so() -> None:
 
 
 def test_missing_dumps_are_told_with_the_time_they_were_due() -> None:
-    due = dt.datetime(2026, 11, 21, 9, 0, tzinfo=ZoneInfo("America/New_York"))
-    message = missing_message(feeds=["va_form526/submissions"], day=DAY, due=due)
-    assert "due by 2026-11-21 09:00 EST" in said(message)
-    assert "• `va_form526/submissions`" in said(message)
+    message = delivery_message(news=DeliveryNews.MISSING, deliveries=[ABSENT], timezone="America/New_York")
+    assert texts_of(message)[0] == ":hourglass: va_form526, 2026-11-21: 1 feed missing"
+    assert "• `va_form526/submissions` of 2026-11-21: due by 2026-11-21 09:00 EST" in said(message)
+
+
+def test_days_that_are_missing_are_told_in_one_message() -> None:
+    days = [dataclasses.replace(ABSENT, day=DAY - dt.timedelta(days=n)) for n in range(3)]
+    message = delivery_message(news=DeliveryNews.MISSING, deliveries=days, timezone="UTC")
+    assert texts_of(message)[0] == (
+        ":hourglass: va_form526, 2026-11-19 to 2026-11-21 (3 delivery days): 1 feed missing"
+    )
+
+
+def test_of_a_delivery_that_is_partly_there_it_is_told_how_much() -> None:
+    half = dataclasses.replace(ABSENT, dumps_due=2, dumps=1)
+    message = delivery_message(news=DeliveryNews.MISSING, deliveries=[half], timezone="UTC")
+    assert "1 of 2 dumps there" in said(message)
 
 
 def test_a_late_delivery_is_told_with_how_late_it_is_by_the_senders_clock() -> None:
     message = delivery_message(news=DeliveryNews.RECOVERED, deliveries=[TOO_LATE], timezone="America/New_York")
     late = "`va_form526/submissions` of 2026-11-21: arrived 3 h 10 min late"
-    assert f"{late} (came 2026-11-21 12:10, due by 2026-11-21 09:00 EST)" in said(message)
-    assert message.text.endswith(f"{late} (came 2026-11-21 12:10, due by 2026-11-21 09:00 EST)")
+    assert f"{late} (came 2026-11-21 12:10 EST, due by 2026-11-21 09:00 EST)" in said(message)
+    assert message.text.endswith(f"{late} (came 2026-11-21 12:10 EST, due by 2026-11-21 09:00 EST)")
 
 
 def test_surplus_dumps_are_told_with_their_number() -> None:
     twice = dataclasses.replace(TOO_LATE, dumps=2)
     message = delivery_message(news=DeliveryNews.DOUBLE, deliveries=[twice], timezone="UTC", title="VA claims")
-    assert texts_of(message)[0] == ":heavy_plus_sign: VA claims: 1 feed delivered more dumps than are due"
+    assert texts_of(message)[0] == ":heavy_plus_sign: VA claims, 2026-11-21: 1 feed delivered more dumps than are due"
     assert "2 dumps, 1 due" in said(message)
 
 
@@ -271,3 +284,11 @@ def test_a_failed_task_of_upkeep_says_what_to_do(task: str, command: str) -> Non
 def test_a_task_of_upkeep_that_nobody_described_is_told_too() -> None:
     message = upkeep_message(task="sweep <b>", error="", run_id="r1")
     assert ("sweep" in message.text, "<b>" in message.text, "What to do" in said(message)) == (True, False, True)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0.4 s"), (102, "1 min 42 s"), (7380, "2 h 3 min"), (47 * 3600, "47 h 0 min"), (435_600, "5 d 1 h")],
+)
+def test_a_duration_reads_in_two_units(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

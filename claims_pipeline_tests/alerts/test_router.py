@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime as dt
 from typing import cast
 
 import pytest
 
 from claims_pipeline.alerts import Alerts, DatadogSink, Posted, SlackSink
-from claims_pipeline.vocabulary import RunReport
-from claims_pipeline_tests.alerts.reports import ATTENTION, DAY, FAILURE, LOADED, SUCCESS
+from claims_pipeline.vocabulary import DeliveryNews, RunReport
+from claims_pipeline_tests.alerts.reports import ABSENT, ATTENTION, DAY, FAILURE, LOADED, SUCCESS
 from claims_pipeline_tests.fix_listeners import INVALID_AUTH, SlackListener, StatsdListener
 
 PREVIOUS = Posted(channel="C0CLAIMS", ts="1700000000.000000")
-DUE = dt.datetime(2026, 11, 21, 9, tzinfo=dt.UTC)
 # A bug of ours: a value where a count belongs. Python's error quotes it.
 BROKEN = dataclasses.replace(
     FAILURE, dumps=(dataclasses.replace(LOADED, rejects={"rule": cast("int", "canary-4711")}),)
@@ -82,12 +80,13 @@ def test_a_crash_updates_the_message_that_the_run_had(alerts: Alerts, slack_api:
 
 
 def test_missing_dumps_are_told_and_counted(quiet: Alerts, slack_api: SlackListener, statsd: StatsdListener) -> None:
-    assert quiet.missing(feeds=["indici/patients"], day=DAY, due=DUE) is not None
-    assert [line.tags["dataset"] for line in statsd.metrics()] == ["patients"]
+    told = quiet.delivered(news=DeliveryNews.MISSING, deliveries=[ABSENT], sender="va_form526", timezone="UTC")
+    assert told is not None
+    assert [(line.name, line.tags["dataset"]) for line in statsd.metrics()] == [("claims.dumps.missing", "submissions")]
 
 
-def test_no_missing_feed_is_no_message(alerts: Alerts, slack_api: SlackListener) -> None:
-    assert alerts.missing(feeds=[], day=DAY, due=DUE) is None
+def test_no_waiting_dump_is_no_message(alerts: Alerts, slack_api: SlackListener) -> None:
+    assert alerts.waiting(day=DAY, waiting=[]) is None
     assert slack_api.calls == []
 
 

@@ -14,12 +14,12 @@ import pytest
 import typer.main
 
 from claims_pipeline.alerts import Alerts, SlackSink, router
-from claims_pipeline.alerts.messages import _UPKEEP
+from claims_pipeline.alerts.messages import TASKS
 from claims_pipeline.alerts.runbooks import OF_TASK, Runbook, of_report, of_task
 from claims_pipeline.cli import app
 from claims_pipeline.settings import PROJECT_ROOT
-from claims_pipeline.vocabulary import DumpStatus, DumpVerdict
-from claims_pipeline_tests.alerts.reports import ATTENTION, FAILURE, LOADED, REFUSED, SUCCESS
+from claims_pipeline.vocabulary import DeliveryNews, DumpStatus, DumpVerdict
+from claims_pipeline_tests.alerts.reports import ABSENT, ATTENTION, FAILURE, LOADED, REFUSED, SUCCESS, TOO_LATE
 from claims_pipeline_tests.fix_listeners import SlackListener
 
 PAGES = PROJECT_ROOT / "docs" / "runbooks"
@@ -52,7 +52,7 @@ def test_every_message_that_the_code_can_send_is_sent_with_a_page() -> None:
     assert "None" not in pages
 
 
-@pytest.mark.parametrize("task", ["audit", *_UPKEEP])
+@pytest.mark.parametrize("task", TASKS)
 def test_every_task_of_upkeep_leads_to_a_page(task: str) -> None:
     assert of_task(task) in {*OF_TASK.values(), Runbook.UPKEEP_FAILED}
 
@@ -68,7 +68,7 @@ def test_a_run_that_went_well_has_no_page() -> None:
 
 @pytest.mark.parametrize("report", [ATTENTION, FAILURE], ids=lambda report: report.outcome)
 def test_a_run_that_did_not_go_well_has_a_page(report: object) -> None:
-    assert of_report(report) is not None  # type: ignore[arg-type]
+    assert of_report(report) is not None  # type: ignore[arg-type]  # of any kind
 
 
 @pytest.mark.parametrize(
@@ -89,9 +89,13 @@ def test_the_page_is_that_of_what_became_of_the_dump(status: DumpStatus, verdict
 SENT: dict[Runbook, Callable[[Alerts], object]] = {
     Runbook.FAILED_LOAD: lambda alerts: alerts.run_ended(FAILURE),
     Runbook.KILLED_RUN: lambda alerts: alerts.crashed(run_id="r", sender="indici", days=[DAY]),
-    Runbook.MISSING_DUMP: lambda alerts: alerts.missing(
-        feeds=["indici/patients"], day=DAY, due=dt.datetime(2026, 5, 4, 9, tzinfo=dt.UTC)
+    Runbook.MISSING_DUMP: lambda alerts: alerts.delivered(
+        news=DeliveryNews.MISSING, deliveries=[ABSENT], sender="indici", timezone="UTC"
     ),
+    Runbook.UNEXPECTED_DELIVERY: lambda alerts: alerts.delivered(
+        news=DeliveryNews.LATE, deliveries=[TOO_LATE], sender="indici", timezone="UTC"
+    ),
+    Runbook.WAITING_DUMP: lambda alerts: alerts.waiting(day=DAY, waiting=[("a.csv", "no checksum")]),
     Runbook.BACKUP: lambda alerts: alerts.upkeep_failed(task="backup", error="no room", run_id="r"),
 }
 
@@ -124,4 +128,4 @@ def test_a_command_of_a_page_exists_with_its_options(page: str, line: str) -> No
         command = command.commands[words.pop(0)]
     known = {option for parameter in command.params for option in parameter.opts}
     assert {word for word in words if word.startswith("--")} <= known
-    assert not hasattr(command, "commands")
+    assert not hasattr(command, "commands") or command.invoke_without_command

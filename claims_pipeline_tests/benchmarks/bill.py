@@ -69,7 +69,7 @@ def bill(outcome: Outcome, deliveries: Deliveries, cluster: Cluster, measured: M
         * prices.postgres_vcpu_hour
         * prices.postgres_zones
         * (cluster.postgres_cores + _STORAGE_CORES),
-        storage=(rows * 12 * KINDS[deliveries.kind].kept * measured.stored_bytes + event_bytes(deliveries, measured))
+        storage=(year_bytes(outcome, deliveries, measured) + event_bytes(deliveries, measured))
         / GB
         * prices.postgres_gb_month
         * prices.postgres_zones,
@@ -82,6 +82,12 @@ def bill(outcome: Outcome, deliveries: Deliveries, cluster: Cluster, measured: M
     )
 
 
+def year_bytes(outcome: Outcome, deliveries: Deliveries, measured: Measured) -> float:
+    """Of tables and history after a year of such days."""
+    rows = outcome.rows / deliveries.days * DAYS_OF_MONTH * 12
+    return rows * KINDS[deliveries.kind].kept * measured.stored_bytes
+
+
 def event_bytes(deliveries: Deliveries, measured: Measured) -> float:
     """Of Dagster's event log, as long as it is kept: each dump is a dataset of a day."""
     return deliveries.feeds * EVENT_DAYS * measured.event_bytes
@@ -89,7 +95,8 @@ def event_bytes(deliveries: Deliveries, measured: Measured) -> float:
 
 def _standing(deliveries: Deliveries, cluster: Cluster, measured: Measured, prices: Prices) -> float:
     """Dollars an hour: daemon and webserver, and code servers, whose memory grows with their feeds."""
-    feeds_mb = deliveries.feeds / cluster.locations * measured.feed_mb
+    feeds = deliveries.feeds
+    feeds_mb = feeds / cluster.images * measured.contract_mb + feeds / cluster.locations * measured.feed_mb
     code_server = _pod_hour(prices, _STANDING_VCPU, _STANDING_GB + feeds_mb / 1_000)
     return 2 * _pod_hour(prices, _STANDING_VCPU, _STANDING_GB) + cluster.locations * code_server
 

@@ -48,10 +48,16 @@ class Measured:
         dump_seconds: of each dump besides its rows: a backlog of 5,000 files, in one process.
         dataset_seconds: of each dataset of a run besides: three steps of Dagster with their events. one_day.py: 0.55
             CPU s a dataset, less those of the dump.
-        row_us: microseconds of a row in the run's process, archive and validation: 257.6 s for 29.3 M rows.
+        row_us: microseconds of a row in archive and validation, on two cores that S3 and Postgres share: 257.6 s for
+            29.3 M rows.
+        row_cpu_us: microseconds of the process' own CPU for a row, the load's share included: 6.8 CPU s for 0.5 M. A
+            pod of one core takes that long.
         tick_seconds: of a tick that finds nothing.
-        feed_cpu_seconds: what a further feed of the code location costs each run and code server (many_feeds.py: 1,000
-            feeds, import and resolution).
+        contract_seconds: CPU that a further feed of the image costs each run and code server, whichever senders its
+            code location has: its contract is imported (many_feeds.py with CLAIMS_SENDERS).
+        contract_mb: the same in memory.
+        feed_cpu_seconds: CPU that a further feed of the code location costs besides: assets, sensors, their resolution
+            (many_feeds.py without).
         feed_mb: the same in memory.
         project_feeds: feeds of the code location of which `run_start_seconds` was measured.
         event_bytes: of Dagster's event log for each dataset of a run of one day (one_day.py).
@@ -65,9 +71,12 @@ class Measured:
     dump_seconds: float = 0.10
     dataset_seconds: float = 0.45
     row_us: float = 8.8
+    row_cpu_us: float = 13.6
     tick_seconds: float = 0.08
-    feed_cpu_seconds: float = 0.021
-    feed_mb: float = 0.23
+    contract_seconds: float = 0.006
+    contract_mb: float = 0.09
+    feed_cpu_seconds: float = 0.015
+    feed_mb: float = 0.14
     project_feeds: int = 18
     event_bytes: float = 81_000
     raw_bytes: float = 340
@@ -107,24 +116,28 @@ class Cluster:
 
     Attributes:
         pods: runs at once, at most (`max_concurrent_runs`).
-        pod_vcpu: of a run's pod.
-        pod_gb: memory of a run's pod.
+        pod_vcpu: of a run's pod; more than 2 count as 2, which is all that was measured.
+        pod_gb: memory of a run's pod; 2 is Fargate's least beside 1 vCPU, a run needs 0.6.
         pod_start_seconds: from the launch to the first instruction of the process. An assumption: it was not measured.
         launch_seconds: the daemon's own, for each run that it launches, one after another. An assumption.
         dequeue_seconds: between two looks of the daemon into its queue.
         runs_per_sender: at once; 1 as the pools of dagster.yaml are set.
-        locations: code locations that senders are spread over, evenly.
-        sensor_threads: ticks at once; 1 is Dagster's default. More than `locations` gain nothing: each code server is
-            one process, and a tick is CPU of Python.
+        locations: code locations that senders are spread over, evenly (CLAIMS_SENDERS).
+        images: that contracts are spread over, evenly; 1: each image has them all.
+        sensor_threads: ticks at once, as deploy/kubernetes/values.yaml sets `sensors`; one after another is Dagster's
+            own default. More than `locations` gain nothing: each code server is one process, and a tick is CPU of
+            Python.
         interval_seconds: between two ticks of a sender, at least.
         settle_seconds: a dump must be seen the same in two ticks that lie so far apart; 0: one tick is enough.
         postgres_cores: of the warehouse's server.
-        postgres_wal_mb: of write-ahead log a second, at most: what a gp3 volume of RDS writes without extra.
+        postgres_wal_mb: of write-ahead log a second, at most: half of what a gp3 volume of RDS writes without extra
+            (125). The other half is for the pages that checkpoints write: about as many bytes as the log has. An
+            assumption.
         postgres_connections: `max_connections` of the warehouse.
         reserved_connections: of these for people, ticks and upkeep.
     """
 
-    pods: int = 25
+    pods: int = 10
     pod_vcpu: float = 1
     pod_gb: float = 2
     pod_start_seconds: float = 10
@@ -132,11 +145,12 @@ class Cluster:
     dequeue_seconds: float = 5
     runs_per_sender: int = 1
     locations: int = 1
-    sensor_threads: int = 1
+    images: int = 1
+    sensor_threads: int = 8
     interval_seconds: float = 15
     settle_seconds: float = 5
     postgres_cores: float = 4
-    postgres_wal_mb: float = 125
+    postgres_wal_mb: float = 62
     postgres_connections: int = 400
     reserved_connections: int = 10
 
@@ -153,10 +167,11 @@ class Deliveries:
     Attributes:
         feeds: how many; each delivers one dump a day.
         feeds_per_sender: that deliver together, and whose runs follow each other.
-        rows: of a dump, on average.
+        rows: of a dump, on average: its bytes by those of a row (`raw_bytes`); 10 GB are 29e6.
         spread: sigma of the logarithm of a dump's rows; 0: all have as many. 1.5: the largest of a hundred has some
             ten times the average.
-        kind: of rows, see KINDS.
+        kind: of rows: new ones, as in a first load; unchanged; or a delta, half of them updates spread over a large
+            table.
         window_hours: over which the senders' due times are spread evenly.
         jitter_minutes: standard deviation of a dump's arrival around its sender's due time.
         days: simulated.
@@ -180,15 +195,28 @@ class Deliveries:
 
 
 def start_seconds(measured: Measured, cluster: Cluster, feeds: int) -> float:
-    """From the launch of a run to its first step: pod, imports, definitions of its code location."""
-    further = max(0.0, feeds / cluster.locations - measured.project_feeds)
-    return cluster.pod_start_seconds + measured.run_start_seconds + further * measured.feed_cpu_seconds
+    """From the launch of a run to its first step: pod, imports, contracts of its image, definitions of its location."""
+
+    def further(parts: int) -> float:
+        return max(0.0, feeds / parts - measured.project_feeds)
+
+    process = measured.run_start_seconds + further(cluster.images) * measured.contract_seconds
+    return cluster.pod_start_seconds + process + further(cluster.locations) * measured.feed_cpu_seconds
 
 
-def pod_seconds(measured: Measured, *, dumps: int, rows: float, datasets: int | None = None) -> float:
-    """Of a run's process besides its start and Postgres: archive, validation, Dagster's events."""
+def pod_seconds(measured: Measured, *, dumps: int, rows: float, datasets: int | None = None, vcpu: float = 2) -> float:
+    """Of a run's process besides its start and Postgres: archive, validation, Dagster's events.
+
+    Args:
+        measured: figures of one dump and of one row.
+        dumps: of the run.
+        rows: of all of them.
+        datasets: whose steps Dagster takes; None for one to a dump.
+        vcpu: of its machine; measured were 2, and with fewer the process' own CPU is the limit.
+    """
     steps = dumps if datasets is None else datasets
-    return dumps * measured.dump_seconds + steps * measured.dataset_seconds + rows * measured.row_us / MILLION
+    row_us = max(measured.row_us, measured.row_cpu_us / vcpu)
+    return dumps * measured.dump_seconds + steps * measured.dataset_seconds + rows * row_us / MILLION
 
 
 def load_seconds(kind: Kind, rows: float) -> float:

@@ -1,6 +1,6 @@
 """How long a look into an inbox of a million keys takes, in what memory, and how many events a hearing takes in.
 
-    python -m claims_pipeline_tests.benchmarks.inbox [--keys 1000000] [--events 2000]
+    python -m claims_pipeline_tests.benchmarks.inbox [--keys 1000000] [--events 2000] [--only events]
 
 Belongs here: the measurement. Does not belong here: limits that a test would assert (a machine may be slow).
 
@@ -11,19 +11,19 @@ days', Postgres is embedded, and each figure comes from a process of its own (me
 from __future__ import annotations
 
 import argparse
-import logging
+import json
 import multiprocessing
 import resource
-import secrets
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from moto.server import ThreadedMotoServer
 from pydantic import SecretStr
 
 from claims_pipeline.feeds.va_form526 import SENDER
@@ -46,6 +46,7 @@ def settings_of(url: str, folder: Path, **more: Any) -> Settings:
         state_dir=folder,
         database_url=SecretStr(url),
         s3_endpoint_url="aws",
+        settle_seconds=0.01,
         token_keys=ring,
         quarantine_keys=ring,
         **more,
@@ -110,10 +111,32 @@ def one_tick(services: Services) -> str:
     return f"listed {found.listed:,}, new {found.new:,}"
 
 
-def measured(work: Callable[[Services], str], url: str, inbox: str, found: Any) -> None:
+def in_portions(services: Services) -> str:
+    """All of an inbox of which nothing is known, as `catch-up` goes through it, each portion looked at twice.
+
+    Nothing is loaded: that a portion was is noted in the ledger.
+    """
+    from claims_pipeline.catching_up import NEW_IN_A_PORTION
+    from claims_pipeline.extent import Extent, Round
+
+    bucket = services.settings.inbox_bucket
+    at, portions, new = Round(), 0, 0
+    while portions == 0 or at.after is not None:
+        plan = Extent.portion(services.s3, bucket, SENDER, at=at, most_new=NEW_IN_A_PORTION)
+        found = Flow(services, run_id="bench").discover_twice(SENDER, plan)
+        at, portions, new = plan.at, portions + 1, new + found.new
+        with services.database() as connection:
+            connection.execute("update ops.dump set status = 'loaded' where status = 'arrived'")
+    return f"{portions} portions, new {new:,}"
+
+
+def measured(work: Callable[[Services], str], url: str, inbox: str, queue: str | None, found: Any) -> None:
     """Do one piece of work, and say how long it took and how much memory the process had at most."""
     with tempfile.TemporaryDirectory() as folder:
-        services = Services(settings_of(url, Path(folder)), lambda: Inbox((), inbox).client)
+        login = {"s3_access_key_id": "test", "s3_secret_access_key": SecretStr("test")}
+        settings = settings_of(url, Path(folder), **login, events_queue_url=queue)
+        client = Inbox((), inbox).client
+        services = Services(settings, lambda: client)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         begun, cpu = time.monotonic(), time.process_time()
         said = work(services)
@@ -133,36 +156,58 @@ def in_a_process(work: Callable[..., None], *arguments: object) -> str:
     return said
 
 
-def hearing(url: str, count: int, found: Any) -> None:
-    """Events per second of a hearing with moto as S3 and SQS, both of which cost most of the time."""
-    import boto3
-
+def hearing(services: Services) -> str:
+    """All that is in the queue, of objects whose keys lie together, as those of a day do."""
     from claims_pipeline.hearing import hear
 
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    access = {"endpoint_url": f"http://{host}:{port}", "region_name": "us-east-1"}
-    access |= {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-    s3, sqs = boto3.client("s3", **access), boto3.client("sqs", **access)  # type: ignore[call-overload]
-    bucket, queue = f"b-{secrets.token_hex(8)}", sqs.create_queue(QueueName="q")["QueueUrl"]
-    s3.create_bucket(Bucket=bucket)
-    arn = "arn:aws:sqs:us-east-1:123456789012:q"
-    s3.put_bucket_notification_configuration(
-        Bucket=bucket,
-        NotificationConfiguration={"QueueConfigurations": [{"QueueArn": arn, "Events": ["s3:ObjectCreated:*"]}]},
-    )
-    for key in Keys(count, 1)[:count]:
-        s3.put_object(Bucket=bucket, Key=key, Body=b"x")
-    with tempfile.TemporaryDirectory() as folder:
-        more = {"inbox_bucket": bucket, "events_queue_url": queue, "s3_access_key_id": "test"}
-        settings = settings_of(url, Path(folder), **more, s3_secret_access_key=SecretStr("test"))
-        begun = time.monotonic()
-        heard = hear(Services(settings, lambda: s3), most_messages=count, most_seconds=600)
-        seconds = time.monotonic() - begun
-    found.put(f"hearing    {seconds:7.1f} s, {count / seconds:.0f} events a second: {heard}")
-    server.stop()
+    heard = hear(services, most_messages=1_000_000, most_seconds=600)
+    return str(heard)
+
+
+def serve_queue(keys: int, count: int, found: Any) -> None:
+    """Serve a queue of events of the inbox's first keys, each received once: SQS's JSON protocol, and nothing kept."""
+    told = iter(Keys(keys // A_DAY // len(DATASETS), A_DAY)[:count])
+
+    def body(key: str) -> str:
+        written = {"key": key, "eTag": "d41d8cd98f00b204e9800998ecf8427e", "size": 7}
+        s3 = {"bucket": {"name": "claims-inbox"}, "object": written}
+        return json.dumps({"Records": [{"eventName": "ObjectCreated:Put", "s3": s3}]})
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        wbufsize = -1  # head and body in one packet: the second would wait for the first's acknowledgement
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            answer: dict[str, Any] = {"Successful": [], "Failed": []}
+            if self.headers["X-Amz-Target"].endswith("ReceiveMessage"):
+                answer = {"Messages": [{"ReceiptHandle": key, "Body": body(key)} for key in islice(told, 10)]}
+            text = json.dumps(answer).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/x-amz-json-1.0")
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    found.put(f"http://127.0.0.1:{server.server_address[1]}/123456789012/events")
+    server.serve_forever()
+
+
+def say(line: str) -> None:
+    """Write a line to standard output at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def forget(url: str) -> None:
+    """Empty the ledger."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("delete from ops.dump")
+        connection.execute("vacuum analyze ops.dump")
 
 
 def main() -> None:
@@ -170,6 +215,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keys", type=int, default=1_000_000)
     parser.add_argument("--events", type=int, default=2_000)
+    parser.add_argument("--only", choices=["listings", "portions", "events"], help="this alone; without it, all")
     asked = parser.parse_args()
     state = Path(tempfile.mkdtemp(prefix="inbox-"))
     served = _SPAWN.Queue()
@@ -180,14 +226,23 @@ def main() -> None:
             migrate(connection, [])
         server.start()
         inbox = served.get()
-        sys.stdout.write(f"{in_a_process(measured, one_tick, local.database_url, inbox)}, of nothing known\n")
-        with psycopg.connect(local.database_url, autocommit=True) as connection:
-            connection.execute("delete from ops.dump")
-        fill(local.database_url, asked.keys)
-        for work in (by_ticks, whole):
-            sys.stdout.write(in_a_process(measured, work, local.database_url, inbox) + "\n")
-            sys.stdout.flush()
-        sys.stdout.write(in_a_process(hearing, local.database_url, asked.events) + "\n")
+        url = local.database_url
+        if asked.only in (None, "events"):
+            told = _SPAWN.Queue()
+            queue = _SPAWN.Process(target=serve_queue, args=(asked.keys, asked.events, told), daemon=True)
+            queue.start()
+            say(in_a_process(measured, hearing, url, inbox, told.get()))
+            queue.terminate()
+            forget(url)
+        if asked.only in (None, "portions"):
+            say(in_a_process(measured, in_portions, url, inbox, None))
+            forget(url)
+        if asked.only in (None, "listings"):
+            say(f"{in_a_process(measured, one_tick, url, inbox, None)}, of nothing known")
+            forget(url)
+            fill(url, asked.keys)
+            for work in (by_ticks, whole):
+                say(in_a_process(measured, work, url, inbox, None))
     finally:
         server.terminate()
         reset(state)

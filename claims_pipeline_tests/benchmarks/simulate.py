@@ -5,8 +5,9 @@ go in (capacity.py), the bill (bill.py), how far to trust them (validation.py).
 
     ... simulate                                     the table of docs/scale.md, seconds
     ... simulate --feeds 500 --rows 1e6 --pods 50    other feeds, another cluster
+    ... simulate --feeds 300 --rows 29e6 --spread 0 --window-hours 0 --pods 10,30    300 of 10 GB, due at the same hour
     ... simulate --feeds 1000 --pods auto --goal-minutes 10    the fewest pods that keep a goal
-    ... simulate --feeds 10000 --locations 1,50 --sensor-threads 8    the feeds spread over code locations
+    ... simulate --feeds 10000 --locations 1,50      the feeds spread over code locations
     ... simulate --check                             the model beside what was measured
     ... simulate --json                              a JSON line for each number of feeds
     ... simulate --plot docs/scale.svg               draw what the table says
@@ -28,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from claims_pipeline_tests.benchmarks import validation
-from claims_pipeline_tests.benchmarks.bill import Bill, bill, event_bytes
+from claims_pipeline_tests.benchmarks.bill import Bill, bill, event_bytes, year_bytes
 from claims_pipeline_tests.benchmarks.capacity import GB, KINDS, Cluster, Deliveries, Measured, Prices
 from claims_pipeline_tests.benchmarks.measure import say
 from claims_pipeline_tests.benchmarks.plot import Bar, bars
@@ -36,6 +37,8 @@ from claims_pipeline_tests.benchmarks.simulation import DAY, Outcome, simulate
 
 FEEDS = "1,10,100,1000,10000"
 MOST_PODS = 4_096
+LARGEST_SERVER = 64 * 2**40
+"""Bytes that RDS for PostgreSQL holds at most."""
 
 _PODS = (
     f"runs at once, comma-separated; or auto: the fewest that keep the goal, {MOST_PODS:,} where none do. "
@@ -54,6 +57,7 @@ class Case:
     outcome: Outcome
     bill: Bill
     event_bytes: float
+    year_bytes: float
 
     @property
     def connections(self) -> int:
@@ -68,6 +72,7 @@ class Case:
             "outcome": dataclasses.asdict(self.outcome),
             "connections": self.connections,
             "event_bytes": self.event_bytes,
+            "year_bytes": self.year_bytes,
             "dollars_a_month": self.bill.as_dict(),
         }
 
@@ -76,7 +81,8 @@ def case_of(deliveries: Deliveries, cluster: Cluster, measured: Measured, prices
     """Simulate, and make out the bill."""
     outcome = simulate(deliveries, cluster, measured)
     owed = bill(outcome, deliveries, cluster, measured, prices)
-    return Case(deliveries, cluster, outcome, owed, event_bytes(deliveries, measured))
+    kept = year_bytes(outcome, deliveries, measured)
+    return Case(deliveries, cluster, outcome, owed, event_bytes(deliveries, measured), kept)
 
 
 def fewest_pods(deliveries: Deliveries, cluster: Cluster, measured: Measured, *, seconds: float) -> int | None:
@@ -138,7 +144,21 @@ def table(cases: Sequence[Case]) -> str:
             f"{case.bill.per_million_rows:,.2f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
+    if behind := [case for case in cases if case.outcome.longest > DAY]:
+        lines += [
+            "",
+            f"Takes more than a day for the dumps of a day, and falls behind from day to day: {_named(behind)}.",
+        ]
+    if large := [case for case in cases if case.year_bytes > LARGEST_SERVER]:
+        lines += ["", f"A year of it is more than RDS holds on one server, 64 TiB: {_named(large)}."]
     return "\n".join(lines)
+
+
+def _named(cases: Sequence[Case]) -> str:
+    return "; ".join(
+        f"{case.deliveries.feeds:,} feeds (locations: {case.cluster.locations:,}, pods: {case.cluster.pods:,})"
+        for case in cases
+    )
 
 
 def span(seconds: float) -> str:

@@ -235,7 +235,8 @@ class Simulation:
             launched += self._cluster.launch_seconds
             run.launched = launched
             self._running += 1
-            work = pod_seconds(self._measured, dumps=len(run.arrivals), rows=run.rows)
+            vcpu = self._cluster.pod_vcpu
+            work = pod_seconds(self._measured, dumps=len(run.arrivals), rows=run.rows, vcpu=vcpu)
             self._at(launched + self._start + work, _READY, run)
         self._daemon_free = launched
         self._peak = max(self._peak, self._running)

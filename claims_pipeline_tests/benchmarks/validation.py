@@ -19,7 +19,7 @@ from claims_pipeline_tests.benchmarks.capacity import (
 )
 from claims_pipeline_tests.benchmarks.simulation import simulate
 
-_ONE_MACHINE = Cluster(pods=4, pod_start_seconds=0)
+_ONE_MACHINE = Cluster(pods=4, pod_vcpu=2, pod_start_seconds=0)
 """As `dagster.yaml` has it: a run is a process, which needs no pod."""
 
 

@@ -171,7 +171,7 @@ def _parquet(feed: Feed, rows: Sequence[Row], *, typed: bool = True, more: pyarr
         arrays.append(_typed(column, values, dropped) if typed else values)
     table = pyarrow.table(arrays, names=names)
     for field_ in more.schema if more else ():
-        table = table.append_column(field_, more[field_.name])  # type: ignore[index]
+        table = table.append_column(field_, more[field_.name])  # type: ignore[index]  # a column per field
     return _bytes_of(table)
 
 

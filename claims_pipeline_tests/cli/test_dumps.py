@@ -124,7 +124,7 @@ def test_catch_up_tells_slack_without_a_link_since_dagster_knows_nothing_of_it(
     location.put(upload_name(), as_csv(upload_lines(7)))
     call("catch-up")
     # Before and after the hour at which dumps are due: what is missing today is told besides.
-    (message,) = [one for one in slack_api.calls if "No dump" not in one.payload["text"]]
+    (message,) = [one for one in slack_api.calls if " missing" not in one.payload["text"]]
     assert ("7 inserted" in str(message.payload), "/runs/" in str(message.payload)) == (True, False)
 
 

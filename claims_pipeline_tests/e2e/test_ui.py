@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
+import dagster as dg
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from claims_pipeline.feeds import feeds_of
+from claims_pipeline.feeds import all_senders, feeds_of
 from claims_pipeline.feeds.va_form526 import SENDER
+from claims_pipeline.orchestration.unwatched import last_ticks
 from claims_pipeline_tests.e2e.browser import chromium_path, lineage_url, new_page
 from claims_pipeline_tests.fix_dagster import SUBMISSIONS, UPLOADS, DagsterDev
 
@@ -34,6 +37,13 @@ def page() -> Iterator[Page]:
     with sync_playwright() as playwright, new_page(playwright, program) as opened:
         expect.set_options(timeout=PATIENCE)
         yield opened
+
+
+def test_the_daemon_notes_the_ticks_by_which_every_sender_is_seen_to_be_watched(loaded_dev: DagsterDev) -> None:
+    with dg.DagsterInstance.from_config(str(loaded_dev.log.parent / "dagster_home")) as instance:
+        ticks = last_ticks(instance)
+    assert ticks.keys() == {sender.name for sender in all_senders()}
+    assert all(time.time() - tick < 600 for tick in ticks.values())
 
 
 def test_the_graph_shows_three_layers_of_every_dataset(loaded_dev: DagsterDev, page: Page) -> None:

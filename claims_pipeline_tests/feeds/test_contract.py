@@ -45,7 +45,7 @@ class Visits(FeedModel):
 
 
 def _feed(**facts: object) -> Feed:
-    return Feed(SENDER, "visits", Visits, (r"visits_(?P<stamp>\d{14})\.csv$",), **facts)  # type: ignore[arg-type]
+    return Feed(SENDER, "visits", Visits, (r"visits_(?P<stamp>\d{14})\.csv$",), **facts)  # type: ignore[arg-type]  # of any kind, wrong ones too
 
 
 def test_stored_columns_follow_from_treatments() -> None:

@@ -72,7 +72,7 @@ def test_trouble_of_the_source_stays_what_it_is(compression: Compression | None)
             raise ConnectionResetError
 
     with pytest.raises(ConnectionResetError):
-        Stream(Broken(), compression).read(10)  # type: ignore[arg-type]
+        Stream(Broken(), compression).read(10)  # type: ignore[arg-type]  # all that is read of it
 
 
 @relaxed

@@ -131,4 +131,4 @@ def test_lists_become_their_length() -> None:
     ],
 )
 def test_partial_dates_become_three_numbers(text: str, parts: tuple[int | None, ...]) -> None:
-    assert tuple(part for (part,) in reduced(Reduction.PARTIAL_DATE, pa.array([text]))) == parts  # type: ignore[misc, has-type]
+    assert tuple(part for (part,) in reduced(Reduction.PARTIAL_DATE, pa.array([text]))) == parts  # type: ignore[misc, has-type]  # pyarrow has no types

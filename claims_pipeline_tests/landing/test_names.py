@@ -36,7 +36,7 @@ def clinic(name: str) -> Named:
 
 
 def utc(*parts: int) -> dt.datetime:
-    return dt.datetime(*parts, tzinfo=dt.UTC)  # type: ignore[misc,arg-type]
+    return dt.datetime(*parts, tzinfo=dt.UTC)  # type: ignore[misc,arg-type]  # six numbers
 
 
 # ------------------------------------------------------------------------------------------ the VA's names

@@ -30,7 +30,7 @@ def dataset(name: str) -> str | None:
 
 
 def local(*parts: int) -> dt.datetime:
-    return dt.datetime(*parts, tzinfo=AUCKLAND).astimezone(dt.UTC)  # type: ignore[misc,arg-type]
+    return dt.datetime(*parts, tzinfo=AUCKLAND).astimezone(dt.UTC)  # type: ignore[misc,arg-type]  # six numbers
 
 
 # ------------------------------------------------------------------------------------------ which dataset
@@ -85,7 +85,7 @@ def test_the_alias_table_is_the_one_of_the_facts() -> None:
 def test_a_name_that_begins_like_anothers_is_its_own_whichever_is_asked_first(
     order: tuple[object, ...], name: str, of: str
 ) -> None:
-    found = understand(SENDER, order, f"indici/{name}_20250819054400.parquet", ARRIVAL).feed  # type: ignore[arg-type]
+    found = understand(SENDER, order, f"indici/{name}_20250819054400.parquet", ARRIVAL).feed  # type: ignore[arg-type]  # a shuffled list
     assert found is BY_DATASET[of]
 
 

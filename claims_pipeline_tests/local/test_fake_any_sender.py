@@ -331,4 +331,4 @@ def test_an_unknown_dataset_is_refused_by_name() -> None:
 )
 def test_a_plan_that_cannot_be_carried_out_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"days|files_a_day|shares"):
-        dataclasses.replace(PLAN, **wrong)  # type: ignore[arg-type]
+        dataclasses.replace(PLAN, **wrong)  # type: ignore[arg-type]  # wrong on purpose

@@ -193,7 +193,7 @@ def test_some_wrong_health_numbers_are_told_to_be_validated(calm: World) -> None
 def test_names_have_macrons_composed_and_not(calm: World) -> None:
     names = {str(row["first_name"]) for row in calm.rows["patients"]}
     for form, other in (("NFC", "NFD"), ("NFD", "NFC")):
-        assert any(n == unicodedata.normalize(form, n) != unicodedata.normalize(other, n) for n in names)  # type: ignore[arg-type]
+        assert any(n == unicodedata.normalize(form, n) != unicodedata.normalize(other, n) for n in names)  # type: ignore[arg-type]  # names of forms
 
 
 def test_unknown_dates_of_birth_are_the_sentinel(calm: World) -> None:

@@ -103,7 +103,7 @@ def test_uuids_are_version_4(numbers: list[int]) -> None:
 @settings(deadline=None)
 def test_times_are_what_python_reads_in_every_dialect(moments: list[dt.datetime], form: str) -> None:
     micros = [(moment - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1) for moment in moments]
-    texts = Dialect(timestamps=form).times(fields.as_ints(micros)).to_pylist()  # type: ignore[arg-type]
+    texts = Dialect(timestamps=form).times(fields.as_ints(micros)).to_pylist()  # type: ignore[arg-type]  # a parameter of the test
     unit = {"postgres": 1, "iso_millis": 1000}.get(form, 10**6)
     for moment, text in zip(moments, texts, strict=True):
         read = dt.datetime.fromisoformat(text.decode().replace(" UTC", "Z"))

@@ -30,7 +30,7 @@ def not_understood(kind: str, body: dict[str, Any]) -> list[str]:
         ["body"],
         True,
         True,
-        Configuration(),  # type: ignore[no-untyped-call]
+        Configuration(),  # type: ignore[no-untyped-call]  # Datadog's, without types
     )
     return _unparsed(model, kind)
 
@@ -52,6 +52,7 @@ class Account:
         self.held: dict[str, dict[str, dict[str, Any]]] = {"monitor": {}, "dashboard": {}}
         self.calls: list[tuple[str, str]] = []
         self.failures: deque[int] = deque()
+        self.refused: list[tuple[str, int]] = []
         self._ids = 100
         account = self
 
@@ -101,14 +102,19 @@ class Account:
         return made
 
     def answer(self, method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
-        """One call."""
+        """One call; tags become lower-case, as Datadog makes them."""
         parts = urlsplit(path)
         _, _, _, kind, *rest = parts.path.split("/")
         self.calls.append((method, "/".join([kind, *rest])))
         if self.failures:
             return self.failures.popleft(), {"errors": ["try again"]}
+        for once in [one for one in self.refused if one[0] == method]:
+            self.refused.remove(once)
+            return once[1], {"errors": ["not now"]}
         if method in ("POST", "PUT") and (strange := not_understood(kind, body)):
             return 400, {"errors": [f"not understood: {one}" for one in strange]}
+        if "tags" in body:
+            body = {**body, "tags": [tag.lower() for tag in body["tags"]]}
         if method == "POST":
             return 200, self.add(kind, body)
         if not rest:
@@ -131,7 +137,9 @@ class Account:
     def _listed(self, kind: str, query: dict[str, list[str]]) -> Any:
         if kind == "dashboard":
             names = ("id", "title", "description", "layout_type")
-            return {"dashboards": [{name: one.get(name) for name in names} for one in self.held[kind].values()]}
+            boards = [{name: one.get(name) for name in names} for one in self.held[kind].values()]
+            start = int(query.get("start", ["0"])[0])
+            return {"dashboards": boards[start : start + int(query.get("count", ["100"])[0])]}
         tags = set(query["monitor_tags"][0].split(","))
         size, page = int(query["page_size"][0]), int(query["page"][0])
         found = [one for one in self.monitors if tags <= set(one.get("tags", ()))]

@@ -7,13 +7,16 @@ from collections.abc import Iterator
 
 import pytest
 from typer.testing import CliRunner, Result
+from urllib3 import HTTPResponse
 
 from claims_pipeline.cli import app
-from claims_pipeline.monitors import MONITORS
+from claims_pipeline.monitors import Target, monitors
 from claims_pipeline.monitors.declared import OURS, key_tag
+from claims_pipeline.monitors.http_api import _AsDatadogAsks
 from claims_pipeline.settings import get_settings
 from claims_pipeline_tests.monitors.account import API_KEY, APP_KEY, Account
 
+ALL = len(monitors(Target(env="prod", runbooks="")))
 THEIRS = {
     "name": "[claims_pipeline prod] No dump arrived",
     "type": "query alert",
@@ -43,7 +46,7 @@ def run(*arguments: str) -> Result:
 
 def test_everything_is_created_in_an_empty_account(account: Account) -> None:
     assert run("apply").exit_code == 0
-    assert (len(account.monitors), len(account.held["dashboard"])) == (len(MONITORS), 1)
+    assert (len(account.monitors), len(account.held["dashboard"])) == (ALL, 1)
 
 
 def test_applying_again_writes_nothing(account: Account) -> None:
@@ -77,6 +80,7 @@ def test_what_people_muted_and_what_datadog_adds_is_no_difference(account: Accou
         monitor["tags"].reverse()
         monitor["type"] = "metric alert"
         monitor["creator"] = {"id": number}
+        monitor["options"]["evaluation_delay"] = monitor["options"]["evaluation_delay"] or None
     assert run("diff").exit_code == 0
 
 
@@ -114,7 +118,7 @@ def test_two_of_one_kind_become_one(account: Account) -> None:
     copied = account.add("monitor", {k: v for k, v in account.monitors[0].items() if k != "id"})
     run("apply")
     assert copied not in account.monitors
-    assert len(account.monitors) == len(MONITORS)
+    assert len(account.monitors) == ALL
 
 
 def test_a_dry_run_tells_and_writes_nothing(account: Account) -> None:
@@ -143,6 +147,61 @@ def test_more_monitors_than_a_page_holds_are_all_seen(account: Account) -> None:
 def test_an_answer_of_overload_is_tried_again(account: Account) -> None:
     account.failures.extend([429, 503])
     assert run("apply").exit_code == 0
+
+
+def test_a_monitor_beyond_the_rate_limit_is_made_after_a_pause(account: Account) -> None:
+    run("apply")
+    account.answer("DELETE", f"/api/v1/monitor/{account.monitors[0]['id']}", {})
+    account.refused.append(("POST", 429))
+    assert (run("apply").exit_code, len(account.monitors)) == (0, ALL)
+
+
+def test_a_monitor_whose_making_may_have_worked_is_not_made_again_at_once(account: Account) -> None:
+    account.refused.append(("POST", 502))
+    assert (run("apply").exit_code, len(account.writes)) == (3, 1)
+
+
+@pytest.mark.parametrize(("told", "pause"), [("7", 7.0), ("100000", 60.0), ("", None), ("soon", None)])
+def test_the_pause_is_the_one_that_datadog_asks_for_up_to_a_minute(told: str, pause: float | None) -> None:
+    answer = HTTPResponse(status=429, headers={"X-RateLimit-Reset": told})
+    assert _AsDatadogAsks().get_retry_after(answer) == pause
+
+
+def test_what_somebody_else_deletes_meanwhile_is_no_error(account: Account) -> None:
+    account.add("monitor", {**THEIRS, "tags": [OURS, key_tag("old"), "env:prod"]})
+    account.refused.append(("DELETE", 404))
+    assert run("delete", "--yes").exit_code == 0
+
+
+def test_our_dashboard_is_found_among_more_than_a_page_of_others(account: Account) -> None:
+    for number in range(150):
+        account.add("dashboard", {"title": f"theirs {number}", "widgets": []})
+    run("apply")
+    account.calls.clear()
+    run("apply")
+    assert account.writes == []
+
+
+def test_the_lean_mode_takes_the_heartbeats_monitor_away(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("apply")
+    monkeypatch.setenv("CLAIMS_DATADOG_LEAN", "true")
+    get_settings.cache_clear()
+    run("apply")
+    keys = {tag for monitor in account.monitors for tag in monitor["tags"]}
+    assert (key_tag("no_heartbeat") in keys, key_tag("no_catch_up") in keys) == (False, True)
+
+
+def test_an_env_in_capitals_is_found_again(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLAIMS_DATADOG_ENV", "LHDI")
+    get_settings.cache_clear()
+    run("apply")
+    account.calls.clear()
+    run("apply")
+    assert account.writes == []
+
+
+def test_a_name_is_shown_whole(account: Account) -> None:
+    assert "[claims_pipeline prod] No dump arrived" in run("diff").stdout
 
 
 def test_wrong_keys_are_told_in_one_line_without_the_keys(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:

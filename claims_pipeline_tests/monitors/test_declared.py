@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from claims_pipeline.alerts import METRICS
-from claims_pipeline.monitors import MONITORS, Target, dashboard, monitors
-from claims_pipeline.monitors.declared import FOREIGN, OURS
+from claims_pipeline.monitors import Target, dashboard, declared_for, monitors
+from claims_pipeline.monitors.declared import AWS_DELAY, FOREIGN, OURS
+from claims_pipeline.settings import PROJECT_ROOT
 from claims_pipeline_tests.monitors.account import not_understood
 
 PROD = Target(env="prod", runbooks="https://git.example/docs/runbooks", notify="@slack-claims")
-BY_KEY = {declared.key: body for declared, body in zip(MONITORS, monitors(PROD), strict=True)}
+LEAN = replace(PROD, lean=True)
+
+
+def by_key(target: Target) -> dict[str, dict[str, Any]]:
+    """A target's monitors by their keys."""
+    return {declared.key: body for declared, body in zip(declared_for(target), monitors(target), strict=True)}
+
+
+BY_KEY = {**by_key(LEAN), **by_key(PROD)}
+DECLARED = {declared.key: declared for declared in (*declared_for(LEAN), *declared_for(PROD))}
 _QUERY = re.compile(r"(?:sum|max|min|avg):([a-z0-9_.]+)\{([^}]*)\}(?: by \{([^}]*)\})?")
 
 
@@ -63,9 +74,8 @@ def test_every_metric_that_is_sent_is_on_the_dashboard() -> None:
     assert {metric.name for metric in METRICS} - shown == set()
 
 
-@pytest.mark.parametrize("declared", MONITORS, ids=lambda declared: declared.key)
-def test_a_monitor_compares_with_its_critical_threshold(declared: Any) -> None:
-    body = BY_KEY[declared.key]
+@pytest.mark.parametrize("body", [*BY_KEY.values(), *monitors(LEAN)])
+def test_a_monitor_compares_with_its_critical_threshold(body: dict[str, Any]) -> None:
     assert float(body["query"].rpartition(" ")[2]) == body["options"]["thresholds"]["critical"]
 
 
@@ -81,5 +91,37 @@ def test_a_monitor_says_where_its_runbook_is_and_whom_it_tells(body: dict[str, A
     assert body["message"].endswith("@slack-claims")
 
 
-def test_identities_are_unique() -> None:
-    assert len(BY_KEY) == len(MONITORS)
+@pytest.mark.parametrize("key", DECLARED)
+def test_the_page_of_a_monitor_names_it_among_its_symptoms(key: str) -> None:
+    page = (PROJECT_ROOT / "docs" / "runbooks" / f"{DECLARED[key].runbook}.md").read_text()
+    symptom = page.partition("## Symptom")[2].partition("## What it means")[0]
+    assert f"*{DECLARED[key].name}*" in symptom
+
+
+@pytest.mark.parametrize("target", [PROD, LEAN])
+def test_identities_are_unique(target: Target) -> None:
+    assert len(by_key(target)) == len(declared_for(target))
+
+
+def test_a_place_misses_the_sign_of_life_of_its_mode_alone() -> None:
+    signs = {"no_heartbeat", "no_catch_up"}
+    assert (by_key(PROD).keys() & signs, by_key(LEAN).keys() & signs) == ({"no_heartbeat"}, {"no_catch_up"})
+
+
+def test_where_a_cronjob_reads_the_queue_daily_an_event_may_wait_for_a_day() -> None:
+    allowed = [by_key(target)["queue_behind"]["options"]["thresholds"]["critical"] for target in (PROD, LEAN)]
+    assert allowed == [900, 26 * 3600]
+
+
+@pytest.mark.parametrize("key", [key for key, body in BY_KEY.items() if "aws." in body["query"]])
+def test_a_monitor_of_cloudwatchs_metrics_waits_for_them(key: str) -> None:
+    assert BY_KEY[key]["options"]["evaluation_delay"] == AWS_DELAY
+
+
+def test_the_queues_are_named_as_their_stack_names_them() -> None:
+    template = (PROJECT_ROOT / "deploy" / "aws" / "events.yaml").read_text()
+    prefix = re.search(r"NamePrefix:\n    Type: String\n    Default: (\S+)", template)
+    assert prefix
+    named = re.findall(r"QueueName: !Sub \"(.*)\"", template)
+    watched = re.findall(r"queuename:([\w-]+)", f"{BY_KEY['queue_behind']} {BY_KEY['dead_letters']}")
+    assert [name.replace("${NamePrefix}", prefix[1]) for name in named] == watched

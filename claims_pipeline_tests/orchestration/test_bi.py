@@ -7,7 +7,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from claims_pipeline.orchestration.bi import REPORTS_TAG, reports_sensor
+from claims_pipeline.feeds import all_senders
+from claims_pipeline.orchestration.bi import REPORTS_TAG, reports_sensors
 from claims_pipeline_tests.fix_dagster import SUBMISSIONS, CodeLocation, Configure, whole_job
 from claims_pipeline_tests.fix_listeners import SlackListener
 
@@ -15,7 +16,8 @@ from claims_pipeline_tests.fix_listeners import SlackListener
 def tick(location: CodeLocation) -> list[dg.RunRequest]:
     """What the sensor asks for."""
     with dg.build_sensor_context(instance=location.instance, resources={"pipeline": location.pipeline}) as context:
-        said = reports_sensor().evaluate_tick(context)
+        (sensor,) = reports_sensors(all_senders())
+        said = sensor.evaluate_tick(context)
     return list(said.run_requests or [])
 
 

@@ -27,7 +27,7 @@ def report(**facts: object) -> DumpReport:
         "verdict": DumpVerdict.NEW,
         "status": DumpStatus.LOADED,
     }
-    return DumpReport(**(usual | facts))  # type: ignore[arg-type]
+    return DumpReport(**(usual | facts))  # type: ignore[arg-type]  # of any kind
 
 
 def text_of(value: dg.MetadataValue) -> str:
@@ -82,7 +82,7 @@ def test_no_rules_is_said_in_a_word() -> None:
     ("severity", "shown"), [("error", dg.AssetCheckSeverity.ERROR), ("warn", dg.AssetCheckSeverity.WARN)]
 )
 def test_a_checks_severity_is_dagsters(severity: str, shown: dg.AssetCheckSeverity) -> None:
-    outcome = CheckOutcome(CheckName.INTACT, False, "why", {"n": 1}, severity)  # type: ignore[arg-type]
+    outcome = CheckOutcome(CheckName.INTACT, False, "why", {"n": 1}, severity)  # type: ignore[arg-type]  # of any kind
     result = describe.check_result(outcome)
     assert (result.check_name, result.passed, result.severity, result.description) == ("intact", False, shown, "why")
 

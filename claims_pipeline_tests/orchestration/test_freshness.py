@@ -22,17 +22,21 @@ def feed(calendar: Calendar) -> Feed:
 
 
 @pytest.mark.parametrize(
-    ("calendar", "cron"),
+    ("calendar", "cron", "hours"),
     [
-        (Calendar(due=dt.time(9)), "0 9 * * 0,1,2,3,4,5,6"),
-        (Calendar((1, 2, 3, 4, 5), dt.time(6, 30)), "30 6 * * 1,2,3,4,5"),
-        (Calendar((1, 2), dt.time(9), grace=90 * HOURS / 60), "30 10 * * 1,2"),
-        (Calendar((5, 6), dt.time(23), grace=3 * HOURS), "0 2 * * 0,6"),  # missing on the day after
+        (Calendar(due=dt.time(9)), "0 9 * * 0,1,2,3,4,5,6", 9),
+        (Calendar((1, 2, 3, 4, 5), dt.time(6, 30)), "30 6 * * 1,2,3,4,5", 6.5),
+        (Calendar((1, 2), dt.time(9), grace=90 * HOURS / 60), "30 10 * * 1,2", 10.5),
+        (Calendar((5, 6), dt.time(23), grace=3 * HOURS), "0 2 * * 0,6", 24),  # missing on the day after
+        (Calendar((7,), dt.time(0)), "0 0 * * 0", 1),
+        (Calendar((7,), dt.time(9, 0, 30)), "1 9 * * 0", 9 + 1 / 60),
     ],
 )
-def test_a_table_is_to_be_written_by_the_deadline_of_each_weekday(calendar: Calendar, cron: str) -> None:
+def test_a_table_is_to_be_written_on_the_delivery_day_until_the_deadline(
+    calendar: Calendar, cron: str, hours: float
+) -> None:
     policy = freshness_of(feed(calendar))
-    assert policy == dg.FreshnessPolicy.cron(cron, dt.timedelta(hours=24), SENDER.timezone)
+    assert policy == dg.FreshnessPolicy.cron(cron, hours * HOURS, SENDER.timezone)
 
 
 def test_with_holidays_a_table_is_stale_only_after_the_longest_pause() -> None:
@@ -41,7 +45,13 @@ def test_with_holidays_a_table_is_stale_only_after_the_longest_pause() -> None:
     assert freshness_of(feed(calendar)) == dg.FreshnessPolicy.time_window(dt.timedelta(days=6, hours=1))
 
 
-def test_the_schedule_ticks_whenever_a_feed_of_the_sender_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
-    feeds = (FEEDS[0], feed(Calendar(due=dt.time(7, 15))), feed(Calendar((1,), dt.time(9))))
+def test_the_schedule_ticks_whenever_a_feed_of_the_sender_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    feeds = (
+        FEEDS[0],
+        feed(Calendar(due=dt.time(7, 15))),
+        feed(Calendar((1,), dt.time(9))),
+        feed(Calendar(due=dt.time(9), grace=90 * HOURS / 60)),
+        feed(Calendar(due=dt.time(23), grace=2 * HOURS)),
+    )
     monkeypatch.setattr(keys, "feeds_of", lambda name: feeds)
-    assert crons_of(SENDER) == ["15 7 * * *", "0 9 * * *"]
+    assert crons_of(SENDER) == ["0 1 * * *", "15 7 * * *", "0 9 * * *", "30 10 * * *"]

@@ -151,7 +151,8 @@ def test_only_the_table_has_a_freshness_policy(specs: dict[str, dg.AssetSpec]) -
 
 def test_sensors(repository: dg.RepositoryDefinition) -> None:
     names = sorted(sensor.name for sensor in repository.sensor_defs)
-    assert names == sorted([*(f"arrivals_{sender}" for sender in DATASETS), "heartbeat", "killed_runs", "reports"])
+    once = ["heartbeat", "killed_runs", "reports", "unwatched"]
+    assert names == sorted([*(f"arrivals_{sender}" for sender in DATASETS), *once])
 
 
 def test_schedules_and_their_times(repository: dg.RepositoryDefinition) -> None:

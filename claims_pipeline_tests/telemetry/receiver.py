@@ -20,6 +20,7 @@ class Receiver:
     def __init__(self) -> None:
         self.bodies: list[tuple[str, bytes]] = []
         self.status = 200
+        self.headers: dict[str, str] = {}
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -29,6 +30,8 @@ class Receiver:
                 receiver.bodies.append((self.path, gzip.decompress(body) if packed else body))
                 self.send_response(receiver.status)
                 self.send_header("Content-Length", "0")
+                for name, value in receiver.headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name

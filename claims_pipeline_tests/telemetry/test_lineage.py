@@ -89,6 +89,12 @@ def test_a_service_that_refuses_is_asked_once_and_fails_no_load(location: CodeLo
     assert (result.success, len(service.events())) == (True, 1)
 
 
+def test_a_pause_that_a_service_asks_for_is_not_waited_for(service: Receiver) -> None:
+    service.status, service.headers = 503, {"Retry-After": "3600"}
+    lineage.tell("START", lineage.new_step(run_id="cli-1", feed=FEED, step="load"))
+    assert not lineage.is_on()
+
+
 def test_without_the_variable_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENLINEAGE_URL", raising=False)
     assert not lineage.is_on()

@@ -6,18 +6,25 @@ import datetime as dt
 import json
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from claims_pipeline import telemetry
+from claims_pipeline.flow.observed import observed
+from claims_pipeline.flow.step import Step
+from claims_pipeline.services import Services
+from claims_pipeline.settings import get_settings
 from claims_pipeline.telemetry.logs import as_json
+from claims_pipeline.vocabulary import DumpStatus
 from claims_pipeline_tests.fix_dagster import (
     DAY,
     UPLOADS,
     CodeLocation,
     Configure,
     as_csv,
+    feed_of,
     upload_lines,
     upload_name,
 )
@@ -85,6 +92,18 @@ def test_a_held_dump_has_its_rejects_by_rule(location: CodeLocation, lines: Line
     location.deliver()
     (held,) = [line for line in lines() if line["event"] == "dump_held"]
     assert (held["rows_quarantined"], sum(held["rejects"].values()) >= 150) == (150, True)
+
+
+def test_a_database_that_is_gone_after_a_load_does_not_fail_it(
+    location: CodeLocation, lines: Lines, configure: Configure
+) -> None:
+    location.put(upload_name(), as_csv(upload_lines()))
+    location.look()
+    (dump,) = location.dumps()
+    configure(database_url="postgresql://nobody@127.0.0.1:9/none")
+    step = Step(Services(get_settings()), run_id="cli-1")
+    after = observed(step, "load", dump, feed_of(UPLOADS), lambda *_: replace(dump, status=DumpStatus.LOADED))
+    assert (after.status, lines()[-1]["event"]) == (DumpStatus.LOADED, "dump_loaded")
 
 
 def test_text_mode_writes_no_lines(location: CodeLocation, lines: Lines, configure: Configure) -> None:

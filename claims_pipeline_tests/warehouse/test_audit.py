@@ -15,16 +15,15 @@ from claims_pipeline.warehouse import audit, backup_log, upkeep
 from claims_pipeline.warehouse.audit import HEADS, LINKS, Break, Damage
 from claims_pipeline.warehouse.backup_log import Entry
 from claims_pipeline.warehouse.connection import connect
-from claims_pipeline_tests.fix_warehouse import FINDINGS, READINGS, SAMPLES, VISITS, Lab, migrated, sample
+from claims_pipeline_tests.fix_warehouse import FINDINGS, READINGS, SAMPLES, VISITS, Lab, sample
 
 UPKEEP = "ops.upkeep"
 
 
 @pytest.fixture
-def lab(database_url: str) -> Iterator[Lab]:
+def lab(own_lab: Lab) -> Lab:
     """A laboratory of the test's own, whose audit begins with it."""
-    with migrated(database_url) as lab:
-        yield lab
+    return own_lab
 
 
 def note(lab: Lab, items: int) -> None:
@@ -338,8 +337,8 @@ def test_links_cannot_be_changed(noted: Lab) -> None:
         noted.connection.execute("update ops.audit_link set hash = ''")
 
 
-def test_who_may_only_insert_entries_appends_links_that_it_cannot_write_itself(lab: Lab, database_url: str) -> None:
-    name = "appends_" + database_url.rpartition("_")[2]
+def test_who_may_only_insert_entries_appends_links_that_it_cannot_write_itself(lab: Lab) -> None:
+    name = "appends_" + lab.url.rpartition("_")[2]
     lab.connection.execute(
         f"create role {name}; grant usage on schema ops to {name}; grant insert on ops.upkeep to {name}".encode()
     )

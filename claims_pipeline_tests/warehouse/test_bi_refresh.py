@@ -41,7 +41,6 @@ _META: dict[str, object] = {
 def connection(warehouse_url: str) -> Iterator[psycopg.Connection]:
     """A migrated database of both senders, empty."""
     with connect(warehouse_url) as connection:
-        migrate(connection, [*feeds_of("va_form526"), *feeds_of("indici")])
         yield connection
 
 

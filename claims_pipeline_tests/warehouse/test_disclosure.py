@@ -135,7 +135,7 @@ class TestAnAttackerWithAllRows:
         for place, part in enumerate(by_second):
             months = {cell.month for cell in part.cells}
             groups = {labels for _, labels in second_members[place]}
-            rows.append(({n for n in both if n[0].replace(day=1) in months and n[2] in groups}, part.number))  # type: ignore[attr-defined]
+            rows.append(({n for n in both if n[0].replace(day=1) in months and n[2] in groups}, part.number))  # type: ignore[attr-defined]  # the first column is the day
         attacker = Attacker(both, rows)
         actual = Counter((thing.day, thing.first, thing.second) for thing in things)
         hidden_first = [{(c.day, c.labels)} for c in first if c.people < SMALLEST and by_first]
@@ -145,7 +145,7 @@ class TestAnAttackerWithAllRows:
         for one in second:
             if one.people < SMALLEST and by_second:
                 least, most = attacker.range_of(
-                    [n for n in both if n[0].replace(day=1) == one.month and n[2] == one.labels]  # type: ignore[attr-defined]
+                    [n for n in both if n[0].replace(day=1) == one.month and n[2] == one.labels]  # type: ignore[attr-defined]  # the first column is the day
                 )
                 assert least < most
         for name in sorted(actual, key=repr)[:8]:  # a count of both reports crossed, which neither shows

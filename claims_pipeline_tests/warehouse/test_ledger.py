@@ -32,7 +32,7 @@ def arrived(lab: Lab, **other: object) -> Dump:
     count = lab.count("select count(*) from ops.dump")
     modified = FIRST_STAMP + dt.timedelta(minutes=count)
     facts = {"last_modified": modified, **other}
-    return ledger.register(lab.connection, [dataclasses.replace(SEEN, **facts)])[0]  # type: ignore[arg-type]
+    return ledger.register(lab.connection, [dataclasses.replace(SEEN, **facts)])[0]  # type: ignore[arg-type]  # of any kind
 
 
 def archived(lab: Lab, sha256: str = A, *, status: DumpStatus | None = None, **other: object) -> Dump:
@@ -71,7 +71,7 @@ def test_an_arrival_named_twice_in_one_listing_is_new_once(lab: Lab) -> None:
 )
 def test_an_object_that_was_written_again_is_new(lab: Lab, change: dict[str, object]) -> None:
     ledger.register(lab.connection, [SEEN])
-    assert len(ledger.register(lab.connection, [dataclasses.replace(SEEN, **change)])) == 1  # type: ignore[arg-type]
+    assert len(ledger.register(lab.connection, [dataclasses.replace(SEEN, **change)])) == 1  # type: ignore[arg-type]  # of any kind
 
 
 def test_thousands_of_arrivals_are_one_call(lab: Lab) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -13,7 +12,7 @@ from claims_pipeline.feeds import Feed, all_feeds
 from claims_pipeline.feeds.contract import BigInt, FeedModel, Text, column
 from claims_pipeline.warehouse.connection import connect
 from claims_pipeline.warehouse.migrate import migrate, pending
-from claims_pipeline_tests.fix_warehouse import LAB, LAB_FEEDS, VISITS, Lab, migrated
+from claims_pipeline_tests.fix_warehouse import LAB, LAB_FEEDS, VISITS, Lab
 
 
 class LongerVisits(FeedModel):
@@ -41,10 +40,9 @@ class OtherVisits(FeedModel):
 
 
 @pytest.fixture
-def lab(database_url: str) -> Iterator[Lab]:
+def lab(own_lab: Lab) -> Lab:
     """A laboratory of the test's own, since migrations change it for good."""
-    with migrated(database_url) as lab:
-        yield lab
+    return own_lab
 
 
 def visits(model: type[FeedModel]) -> Feed:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from claims_pipeline.warehouse.bi.operations import OPERATIONS, ensure_operations
-from claims_pipeline_tests.fix_warehouse import VISITS, Lab, migrated
+from claims_pipeline_tests.fix_warehouse import VISITS, Lab
 
 COLUMNS_OF_COUNTS = {
     "feed_days": {"sender", "feed", "delivery_day", "dumps", "state", "verdicts"},
@@ -18,9 +16,8 @@ COLUMNS_OF_COUNTS = {
 
 
 @pytest.fixture
-def lab(database_url: str) -> Iterator[Lab]:
-    with migrated(database_url) as made:
-        yield made
+def lab(own_lab: Lab) -> Lab:
+    return own_lab
 
 
 def set_dump(lab: Lab, dump_id: int, status: str, verdict: str = "new") -> None:
