@@ -1,19 +1,16 @@
-"""The command tree and the commands about dumps: catch-up, status, explain, approve, reject, retry, migrate."""
+"""The command tree and the commands about dumps: status, explain, approve, reject, retry, migrate."""
 
 from __future__ import annotations
 
-import time
-import uuid
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from claims_pipeline.cli import (
     audit,
     backup,
     calendar,
+    catch_up,
     dashboard,
     develop,
     erase,
@@ -29,24 +26,17 @@ from claims_pipeline.cli import (
     roles,
     undo,
 )
+from claims_pipeline.cli.common import AsJson, make_services
 from claims_pipeline.cli.output import (
     EXIT_ATTENTION,
-    EXIT_ERROR,
     actor,
     err,
     errors_in_one_line,
     out,
     print_json,
+    print_not_read_yet,
     table,
 )
-from claims_pipeline.cli.telling import tell_caught_up, told
-
-if TYPE_CHECKING:
-    from claims_pipeline.feeds import Sender
-    from claims_pipeline.flow import Flow
-    from claims_pipeline.services import Services
-    from claims_pipeline.vocabulary import DumpReport, RunReport
-    from claims_pipeline.warehouse.ledger import Dump
 
 app = typer.Typer(
     name="claims-pipeline",
@@ -67,6 +57,7 @@ app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(reports.app, name="reports")
 app.add_typer(roles.app, name="roles")
 calendar.add_to(app)
+catch_up.add_to(app)
 dashboard.add_to(app)
 develop.add_to(app)
 erase.add_to(app)
@@ -74,83 +65,8 @@ prune.add_to(app)
 rebuild.add_to(app)
 undo.add_to(app)
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")]
 File = Annotated[str, typer.Argument(help="File name, whole key, or dump number.", show_default=False)]
 Reason = Annotated[str, typer.Option("--reason", help="Why, in a sentence; never a value of a record.")]
-SenderName = Annotated[
-    str | None,
-    typer.Option("--sender", help="Only this sender.", show_default="all"),
-]
-
-
-@app.command("catch-up")
-def catch_up(sender: SenderName = None, as_json: AsJson = False) -> None:
-    """Find and load everything that has arrived, once, and report; tell what is missing by the calendar, once.
-
-    What a Kubernetes CronJob runs. Exit code 0: all well. 1: something was refused, held, failed or unknown.
-    3: the inbox or the database could not be reached, or not for long enough.
-    """
-    with errors_in_one_line(), told("catch_up", exits=False):
-        import datetime as dt
-
-        from claims_pipeline.alerting import make_alerts
-        from claims_pipeline.deliveries import watch
-        from claims_pipeline.feeds import feeds_of
-        from claims_pipeline.flow import Flow
-        from claims_pipeline.reporting import CLI_RUN
-        from claims_pipeline.warehouse import ledger
-
-        services, begun = _services(), time.monotonic()
-        reports, unfinished, waiting, stale, attention = [], [], [], "", False
-        events.hear_out(services)
-        with Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("rows"),
-            TimeElapsedColumn(),
-            console=err,
-            transient=True,
-        ) as progress:
-            task = progress.add_task("listing the inbox", total=None)
-            for one in senders_named(sender):
-                run_id = f"{CLI_RUN}{uuid.uuid4().hex[:16]}"
-                flow = Flow(services, run_id=run_id, progress=lambda rows: progress.update(task, completed=rows))
-                for report, left in _worked_off(
-                    flow,
-                    one,
-                    begun=begun,
-                    each=lambda dump: progress.reset(task, description=dump.key.rpartition("/")[2], total=None),
-                ):
-                    unfinished += left
-                    attention = attention or report.outcome != "success"
-                    if as_json:
-                        reports.append(report)
-                    else:
-                        progress.stop()
-                        _print_report(report)
-                        progress.start()
-                progress.reset(task, description=f"reports of {one.name}", total=None)
-                stale = _refresh_reports(services, one, run_id) or stale
-                with services.database() as connection:
-                    alerts = make_alerts(services.settings)
-                    watch(connection, alerts, feeds_of(one.name), now=dt.datetime.now(dt.UTC), begin=True)
-                    waiting += ledger.waiting(connection, one.name)
-        if sender is None:
-            tell_caught_up(services)
-        if as_json:
-            print_json(reports)
-        else:
-            _print_waiting(waiting)
-        for dump in unfinished:
-            err.print(f"[red]Not finished:[/] {dump.key}: {dump.reason}", highlight=False)
-        if stale:
-            err.print(f"[red]Reports are as they were:[/] {stale}", highlight=False)
-        if unfinished:
-            raise typer.Exit(EXIT_ERROR)
-        if stale or attention:
-            raise typer.Exit(EXIT_ATTENTION)
 
 
 @app.command()
@@ -164,7 +80,7 @@ def status(as_json: AsJson = False) -> None:
         from claims_pipeline.flow import Flow
         from claims_pipeline.warehouse import ledger, reports
 
-        services = _services()
+        services = make_services()
         Flow(services, run_id="status").prepare()
         now = dt.datetime.now(dt.UTC)
         with services.database() as connection:
@@ -205,7 +121,7 @@ def status(as_json: AsJson = False) -> None:
             for s in found.values()
         ]
         out.print(table("feeds", columns, rows))
-        _print_waiting(waiting)
+        print_not_read_yet(waiting)
 
 
 @app.command()
@@ -214,7 +130,7 @@ def explain(file: File, as_json: AsJson = False) -> None:
     with errors_in_one_line():
         from claims_pipeline.warehouse import ledger, reports
 
-        with _services().database() as connection:
+        with make_services().database() as connection:
             dumps = ledger.find(connection, file)
             if not dumps:
                 err.print(f"No dump is named {file}. `claims-pipeline status` lists feeds; names are case-sensitive.")
@@ -294,33 +210,10 @@ def migrate() -> None:
         from claims_pipeline.feeds import all_feeds
         from claims_pipeline.warehouse.migrate import migrate as run_migrations
 
-        with _services().owner_database() as connection:
+        with make_services().owner_database() as connection:
             changes = run_migrations(connection, all_feeds())
         for change in changes or ["the database is up to date"]:
             out.print(change, highlight=False)
-
-
-def _services() -> Services:
-    from claims_pipeline.services import Services
-    from claims_pipeline.settings import get_settings
-
-    return Services(get_settings())
-
-
-def senders_named(name: str | None) -> list[Sender]:
-    """The sender of that name, or all for None.
-
-    Raises:
-        ClaimsPipelineError: no such sender; the message lists those that exist.
-    """
-    from claims_pipeline.errors import ClaimsPipelineError
-    from claims_pipeline.feeds import all_senders
-
-    found = [sender for sender in all_senders() if name in (None, sender.name)]
-    if not found:
-        known = ", ".join(sender.name for sender in all_senders())
-        raise ClaimsPipelineError(f"no sender is named {name!r}; known: {known}")
-    return found
 
 
 def _decide(file: str, what: Literal["approve", "reject", "retry"], reason: str = "") -> None:
@@ -330,7 +223,7 @@ def _decide(file: str, what: Literal["approve", "reject", "retry"], reason: str 
         from claims_pipeline.vocabulary import DumpStatus, DumpVerdict
         from claims_pipeline.warehouse import ledger
 
-        services = _services()
+        services = make_services()
         with services.database() as connection:
             again = (DumpStatus.FAILED, DumpStatus.REFUSED)
             dumps = ledger.find(connection, file)
@@ -354,77 +247,3 @@ def _decide(file: str, what: Literal["approve", "reject", "retry"], reason: str 
             else:
                 after = decisions.decide(services, dump, what, by=actor(), reason=reason)
         out.print(f"dump {after.dump_id} {after.key}: {after.status} {after.reason}", highlight=False)
-
-
-def _numbers(dump: DumpReport, names: Sequence[str]) -> list[int]:
-    return [dump.rows.as_dict()[name] for name in names]
-
-
-def _print_waiting(dumps: Sequence[Dump]) -> None:
-    for dump in dumps:
-        out.print(f"  [yellow]not read yet[/] {dump.key}: {dump.reason}", highlight=False)
-
-
-def _refresh_reports(services: Services, sender: Sender, run_id: str) -> str:
-    """Make a sender's reports; why that failed, which is told, and does not undo the loads; empty when all is well."""
-    from claims_pipeline import bi
-    from claims_pipeline.alerting import make_alerts
-    from claims_pipeline.errors import safe_text, whereabouts
-
-    try:
-        bi.refresh(services, [sender])
-    except Exception as error:  # the loads stand, and their own report is to be printed
-        text = f"{safe_text(error)} at {whereabouts(error)}"
-        make_alerts(services.settings).upkeep_failed(task="reports", error=text, run_id=run_id, run_url=None)
-        return text
-    return ""
-
-
-def _worked_off(
-    flow: Flow, sender: Sender, *, begun: float, each: Callable[[Dump], None]
-) -> Iterator[tuple[RunReport, list[Dump]]]:
-    """Work off an inbox in portions: the report of each, which was told, and the dumps that it left open."""
-    from claims_pipeline.alerting import make_alerts
-    from claims_pipeline.catching_up import portions
-    from claims_pipeline.reporting import run_report
-
-    services = flow.services
-    for portion in portions(flow, sender, each=each):
-        with services.database() as connection:
-            report = run_report(
-                connection,
-                run_id=portion.run_id,
-                sender=sender.name,
-                dagster_url=services.settings.dagster_url,
-                error=_not_finished(portion.dumps),
-                seconds=round(time.monotonic() - begun, 3),
-            )
-        worth_telling = bool(report.dumps or report.error)
-        if worth_telling:
-            make_alerts(services.settings).run_ended(report)
-        if worth_telling or portion.run_id == flow.run_id:  # that nothing is new is said once
-            yield report, [dump for dump in portion.dumps if dump.is_open]
-
-
-def _not_finished(dumps: Sequence[Dump]) -> str:
-    """What a run's report says of those dumps that it could not finish; empty where there are none."""
-    left = [dump for dump in dumps if dump.is_open]
-    return f"{len(left)} not finished; the first: {left[0].reason}" if left else ""
-
-
-def _print_report(report: RunReport) -> None:
-    if not report.dumps:
-        out.print(f"{report.sender}: nothing new.")
-        return
-    names = ("read", "inserted", "updated", "unchanged", "stale", "duplicate", "filtered", "quarantined", "deleted")
-    rows = [
-        (dump.file.rpartition("/")[2], str(dump.verdict or "-"), str(dump.status), *_numbers(dump, names))
-        for dump in report.dumps
-    ]
-    out.print(table(f"{report.sender}: {report.outcome}", ["file", "verdict", "status", *names], rows))
-    for dump in report.dumps:
-        if dump.reason:
-            out.print(f"  {dump.file.rpartition('/')[2]}: {dump.reason}", highlight=False)
-    for feed, check in report.failed_checks:
-        out.print(f"  [red]{check.name}[/] of {feed}: {check.summary}", highlight=False)
-    out.print(f"  {report.rows.read:,} rows in {report.seconds:.1f} s")

@@ -6,15 +6,13 @@ Belongs here: the words of the commands. Does not belong here: the work (auditin
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from claims_pipeline.cli.common import make_services
 from claims_pipeline.cli.output import EXIT_ATTENTION, err, errors_in_one_line, out, print_json, table
 from claims_pipeline.cli.telling import told
-
-if TYPE_CHECKING:
-    from claims_pipeline.services import Services
 
 app = typer.Typer(
     help="The audit as hash chains: prove that no entry was changed, removed or slipped in.", no_args_is_help=True
@@ -64,7 +62,7 @@ def verify(
                 read += links
                 shown.update(f"{read:,} entries recomputed")
 
-            services = _services()
+            services = make_services()
             done = auditing.verify(services, heads=given, named=heads.name if heads else "", progress=progress)
         if as_json:
             print_json({**vars(done), "unbroken": done.found.unbroken, "summary": done.summary})
@@ -90,16 +88,9 @@ def heads(
         from claims_pipeline import auditing
         from claims_pipeline.warehouse import audit
 
-        services = _services()
+        services = make_services()
         with services.owner_database() as connection:
             found = audit.heads(connection)
         typer.echo(auditing.write_heads(found))
         if keep:
             err.print(f"kept as {auditing.keep(services, found)}", highlight=False)
-
-
-def _services() -> Services:
-    from claims_pipeline.services import Services
-    from claims_pipeline.settings import get_settings
-
-    return Services(get_settings())

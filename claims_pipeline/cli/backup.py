@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from claims_pipeline.cli.common import make_services
 from claims_pipeline.cli.output import EXIT_ATTENTION, err, errors_in_one_line, out, print_json, table
 from claims_pipeline.cli.telling import told
 
@@ -142,14 +143,12 @@ def _backups(*, database: bool = False) -> Iterator[Backups]:
     from claims_pipeline.backup import Backups
     from claims_pipeline.flow import Flow
     from claims_pipeline.reporting import CLI_RUN
-    from claims_pipeline.services import Services
-    from claims_pipeline.settings import get_settings
 
     with Progress(
         SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=err, transient=True
     ) as progress:
         task = progress.add_task("", total=None)
-        services, run_id = Services(get_settings()), f"{CLI_RUN}{uuid.uuid4().hex[:16]}"
+        services, run_id = make_services(), f"{CLI_RUN}{uuid.uuid4().hex[:16]}"
         if database:
             Flow(services, run_id=run_id).prepare([])
         yield Backups(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from claims_pipeline.cli.common import make_services, senders_named
 from claims_pipeline.cli.output import err, errors_in_one_line, out, print_json, table
 
 if TYPE_CHECKING:
@@ -40,14 +41,11 @@ def calendar(
     with errors_in_one_line():
         import datetime as dt
 
-        from claims_pipeline.cli.app import senders_named
         from claims_pipeline.deliveries import history
         from claims_pipeline.feeds import feeds_of
         from claims_pipeline.flow import Flow
-        from claims_pipeline.services import Services
-        from claims_pipeline.settings import get_settings
 
-        services = Services(get_settings())
+        services = make_services()
         chosen = senders_named(sender)
         Flow(services, run_id="calendar").prepare()
         now = dt.datetime.now(dt.UTC)

@@ -16,6 +16,7 @@ from typing import Annotated
 
 import typer
 
+from claims_pipeline.cli.common import make_services
 from claims_pipeline.cli.output import err, errors_in_one_line
 from claims_pipeline.errors import SettingsError
 
@@ -57,10 +58,7 @@ def dashboard(
     own put a proxy before it that knows who may look: the pages ask for no password.
     """
     with errors_in_one_line():
-        from claims_pipeline.services import Services
-        from claims_pipeline.settings import get_settings
-
-        url = Services(get_settings()).bi_database_url
+        url = make_services().bi_database_url
         raise typer.Exit(_run(command(host=host, port=port), environment(url), f"http://{host}:{port}"))
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from claims_pipeline.cli.common import make_services
 from claims_pipeline.cli.output import EXIT_ATTENTION, actor, err, errors_in_one_line, out, print_json, table
 
 if TYPE_CHECKING:
@@ -69,14 +70,12 @@ def erase(
         from claims_pipeline.feeds import all_senders
         from claims_pipeline.flow import Flow
         from claims_pipeline.reporting import CLI_RUN
-        from claims_pipeline.services import Services
-        from claims_pipeline.settings import get_settings
 
         if again and (token or follow or search_raw):
             raise ClaimsPipelineError("--again applies what is registered: it takes no token")
         if not again and not (token and sender and reason):
             raise ClaimsPipelineError("say whose rows (--token, --sender) and why (--reason)")
-        flow = Flow(Services(get_settings()), run_id=f"{CLI_RUN}{uuid.uuid4().hex[:16]}")
+        flow = Flow(make_services(), run_id=f"{CLI_RUN}{uuid.uuid4().hex[:16]}")
         flow.prepare([])
         with err.status("looking") as shown:
 
@@ -126,14 +125,12 @@ def token(
     with errors_in_one_line():
         from claims_pipeline.erasure import tokens_of
         from claims_pipeline.errors import ClaimsPipelineError
-        from claims_pipeline.services import Services
-        from claims_pipeline.settings import get_settings
 
         if not (sender and family and reason):
             raise ClaimsPipelineError("say of which sender (--sender), what it is (--family) and why (--reason)")
         identifier = getpass.getpass("Identifier: ") if sys.stdin.isatty() else sys.stdin.readline()
         made = tokens_of(
-            Services(get_settings()),
+            make_services(),
             sender=sender,
             family=family,
             identifier=identifier,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from claims_pipeline.cli.common import make_services
 from claims_pipeline.cli.output import EXIT_ATTENTION, err, errors_in_one_line, out, print_json, table
 
 if TYPE_CHECKING:
@@ -100,10 +101,8 @@ def redrive(
 
 def _queue() -> Queue:
     from claims_pipeline.errors import ClaimsPipelineError
-    from claims_pipeline.services import Services
-    from claims_pipeline.settings import get_settings
 
-    queue = Services(get_settings()).events_queue
+    queue = make_services().events_queue
     if queue is None:
         raise ClaimsPipelineError(
             "CLAIMS_EVENTS_QUEUE_URL is not set: dumps are found by listing alone (docs/events.md)"

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from claims_pipeline.cli.common import make_services
 from claims_pipeline.cli.output import EXIT_ATTENTION, err, errors_in_one_line, out, print_json, table
 
 app = typer.Typer(help="What arrives: the contracts, as a data dictionary.", no_args_is_help=True)
@@ -93,11 +94,9 @@ def diff(
     with errors_in_one_line():
         from claims_pipeline.feeds import feed_named
         from claims_pipeline.feeds.drift import Delivered, compare
-        from claims_pipeline.services import Services
-        from claims_pipeline.settings import get_settings
         from claims_pipeline.warehouse import ledger, reports
 
-        with Services(get_settings()).database() as connection:
+        with make_services().database() as connection:
             dumps = [dump for dump in ledger.find(connection, file) if dump.dataset and dump.validation]
             if not dumps:
                 err.print(f"No dump named {file} has been read. `claims-pipeline explain` tells what became of it.")

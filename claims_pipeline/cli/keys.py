@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from claims_pipeline.cli.common import make_services
 from claims_pipeline.cli.output import actor, err, errors_in_one_line, out, print_json, table
 
 if TYPE_CHECKING:
     from claims_pipeline.retokening import Retokened
-    from claims_pipeline.services import Services
 
 app = typer.Typer(invoke_without_command=True, no_args_is_help=False)
 
@@ -47,7 +47,7 @@ def status(as_json: AsJson = False) -> None:
     with errors_in_one_line():
         from claims_pipeline import retokening
 
-        services = _services()
+        services = make_services()
         uses = retokening.uses(services)
         rings = {"token": services.keys.token.versions, "quarantine": services.keys.quarantine.versions}
         if as_json:
@@ -88,7 +88,7 @@ def retoken(
         known = [one.name for one in all_senders()]
         if sender is not None and sender not in known:
             raise ClaimsPipelineError(f"no sender is named {sender!r}; known: {', '.join(known)}")
-        flow = Flow(_services(), run_id=f"{CLI_RUN}{uuid.uuid4().hex[:16]}")
+        flow = Flow(make_services(), run_id=f"{CLI_RUN}{uuid.uuid4().hex[:16]}")
         wanted = [sender] if sender else known
         flow.prepare([feed for feed in all_feeds() if feed.sender.name in wanted])
         done: list[Retokened] = []
@@ -123,10 +123,3 @@ def _print(done: list[Retokened], *, dry_run: bool) -> None:
         if one.feeds:
             rows = [(name, c.table, c.history, c.quarantine, c.joined) for name, c in one.feeds.items()]
             out.print(table("rows", ["feed", "table", "history", "quarantine", "versions joined"], rows))
-
-
-def _services() -> Services:
-    from claims_pipeline.services import Services
-    from claims_pipeline.settings import get_settings
-
-    return Services(get_settings())

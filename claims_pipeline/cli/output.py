@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -23,6 +24,9 @@ from rich.console import Console
 from rich.table import Table
 
 from claims_pipeline.errors import ClaimsPipelineError, Transient, safe_text, whereabouts
+
+if TYPE_CHECKING:
+    from claims_pipeline.warehouse.ledger import Dump
 
 _WIDTH_OF_A_FILE = 160  # where no terminal says how wide it is, lines are not broken at 80
 out = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE, soft_wrap=False)
@@ -62,6 +66,12 @@ def to_json(value: object) -> object:
 def print_json(value: object) -> None:
     """Write a value as JSON to standard output."""
     sys.stdout.write(json.dumps(to_json(value), indent=2) + "\n")
+
+
+def print_not_read_yet(dumps: Sequence[Dump]) -> None:
+    """A line for each dump that was seen and may not be read yet, with the reason."""
+    for dump in dumps:
+        out.print(f"  [yellow]not read yet[/] {dump.key}: {dump.reason}", highlight=False)
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:

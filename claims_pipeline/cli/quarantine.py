@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from claims_pipeline.cli.common import make_services
 from claims_pipeline.cli.output import (
     EXIT_ATTENTION,
     actor,
@@ -69,7 +70,7 @@ def list_rows(
     with errors_in_one_line():
         from claims_pipeline.warehouse import quarantine
 
-        with _services().database() as connection:
+        with make_services().database() as connection:
             which = _selection(connection, feed, rule, day, dump)
             rows, dumps = quarantine.count(connection, which)
             found = quarantine.groups(connection, which, limit=limit, offset=(page - 1) * limit)
@@ -106,7 +107,7 @@ def show(
         from claims_pipeline.errors import ClaimsPipelineError
         from claims_pipeline.warehouse import quarantine
 
-        services = _services()
+        services = make_services()
         with services.database() as connection:
             dump = _one(connection, file)
             rows = quarantine.rows(connection, dump.dump_id, numbers=row or (), limit=limit, offset=(page - 1) * limit)
@@ -159,7 +160,7 @@ def replay(
         from claims_pipeline.flow import Flow
         from claims_pipeline.reporting import CLI_RUN
 
-        services = _services()
+        services = make_services()
         with services.database() as connection:
             which = _selection(connection, feed, rule, day, dump)
         columns = (SpinnerColumn(), TextColumn("{task.description}: {task.completed:,} rows"), TimeElapsedColumn())
@@ -182,13 +183,6 @@ def replay(
             _print_replayed(done, dry_run=dry_run)
         if any(one.trouble for one in done):
             raise typer.Exit(EXIT_ATTENTION)
-
-
-def _services() -> Services:
-    from claims_pipeline.services import Services
-    from claims_pipeline.settings import get_settings
-
-    return Services(get_settings())
 
 
 def _selection(

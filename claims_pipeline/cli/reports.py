@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from claims_pipeline.cli.common import make_services
 from claims_pipeline.cli.output import err, errors_in_one_line, out, print_json, table
 
 if TYPE_CHECKING:
@@ -28,12 +29,10 @@ SenderName = Annotated[str | None, typer.Option("--sender", help="Only of this s
 def list_reports(sender: SenderName = None, as_json: AsJson = False) -> None:
     """What reports there are: what each counts, by what, and the date for which it was last made."""
     with errors_in_one_line():
-        from claims_pipeline.services import Services
-        from claims_pipeline.settings import get_settings
         from claims_pipeline.warehouse.bi.views import catalogue
 
         names = [one.name for one in _senders(sender)]
-        with Services(get_settings()).database() as connection:
+        with make_services().database() as connection:
             found = [entry for entry in catalogue(connection) if entry.sender in names]
         if as_json:
             print_json(found)
@@ -58,10 +57,8 @@ def refresh(
     with errors_in_one_line():
         from claims_pipeline.bi import refresh as work
         from claims_pipeline.flow import Flow
-        from claims_pipeline.services import Services
-        from claims_pipeline.settings import get_settings
 
-        services = Services(get_settings())
+        services = make_services()
         Flow(services, run_id="reports").prepare()
         with err.status("making reports"):
             done = work(services, _senders(sender), force=force)

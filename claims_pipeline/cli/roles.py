@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from claims_pipeline.cli.common import make_services
 from claims_pipeline.cli.output import errors_in_one_line, out, print_json, table
 from claims_pipeline.vocabulary import Role
 
 if TYPE_CHECKING:
-    from claims_pipeline.services import Services
     from claims_pipeline.warehouse.grants import Grant
 
 app = typer.Typer(help="Who may do what in the warehouse, and logins for persons and tools. See docs/access.md.")
@@ -33,7 +33,7 @@ def show(
         from claims_pipeline.feeds import all_feeds
         from claims_pipeline.warehouse import grants
 
-        with _services().database() as connection:
+        with make_services().database() as connection:
             found = grants.all_grants(connection, all_feeds())
             members = grants.members(connection)
             memberships = grants.memberships(connection)
@@ -68,7 +68,7 @@ def add(
         from claims_pipeline.errors import ClaimsPipelineError
         from claims_pipeline.warehouse import roles
 
-        with _services().owner_database() as connection:
+        with make_services().owner_database() as connection:
             statements = roles.login_statements(name, role, connection.info.dbname)
             if only_print:
                 for statement in statements:
@@ -91,10 +91,3 @@ def _objects(grant: Grant) -> str:
     names = ", ".join(grant.names[:_NAMES_SHOWN])
     more = f" and {len(grant.names) - _NAMES_SHOWN} more" if len(grant.names) > _NAMES_SHOWN else ""
     return f"{grant.kind} {names}{more}"
-
-
-def _services() -> Services:
-    from claims_pipeline.services import Services
-    from claims_pipeline.settings import get_settings
-
-    return Services(get_settings())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from claims_pipeline.cli.common import make_services
 from claims_pipeline.cli.output import EXIT_ATTENTION, actor, err, errors_in_one_line, out
 
 if TYPE_CHECKING:
@@ -71,12 +72,10 @@ def _one(file: str, *, in_effect: bool) -> tuple[Flow, Dump, Feed]:
     from claims_pipeline.feeds import feed_named
     from claims_pipeline.flow import Flow
     from claims_pipeline.reporting import CLI_RUN
-    from claims_pipeline.services import Services
-    from claims_pipeline.settings import get_settings
     from claims_pipeline.vocabulary import DumpStatus
     from claims_pipeline.warehouse import ledger
 
-    services = Services(get_settings())
+    services = make_services()
     with services.database() as connection:
         found = ledger.find(connection, file)
     fit = [d for d in found if (d.in_effect if in_effect else d.status is DumpStatus.UNDONE)]

@@ -357,7 +357,10 @@ def ensure_bucket(client: S3Client, bucket: str) -> bool:
     with s3_errors(f"making bucket {bucket}"):
         if bucket in {b["Name"] for b in client.list_buckets()["Buckets"]}:
             return False
-        client.create_bucket(Bucket=bucket)
+        try:
+            client.create_bucket(Bucket=bucket)
+        except (client.exceptions.BucketAlreadyExists, client.exceptions.BucketAlreadyOwnedByYou):
+            return False  # another process has just made it
     return True
 
 

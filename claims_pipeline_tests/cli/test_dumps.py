@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from claims_pipeline.feeds import all_senders
 from claims_pipeline.feeds.va_form526 import SENDER
 from claims_pipeline.vocabulary import DumpStatus, DumpVerdict
 from claims_pipeline_tests.cli.terminal import call, call_json
@@ -104,6 +105,19 @@ def test_catch_up_ends_with_3_when_the_inbox_is_missing(location: CodeLocation, 
     configure(inbox_bucket="no-such-bucket")
     result = call("catch-up")
     assert (result.exit_code, "no-such-bucket" in result.stderr) == (3, True)
+
+
+def test_what_fails_for_one_sender_keeps_no_other_from_being_loaded(location: CodeLocation) -> None:
+    # The ledger takes nothing of the first sender.
+    first = all_senders()[0]
+    assert first != SENDER
+    with location.pipeline.services.owner_database() as connection:
+        connection.execute(f"alter table ops.dump add check (sender <> '{first.name}')".encode())
+    location.pipeline.services.s3.put_object(Bucket=location.inbox, Key=f"{first.prefix}anything.parquet", Body=b"")
+    location.put(upload_name(), as_csv(upload_lines()))
+    result = call("catch-up")
+    assert (result.exit_code, f"{first.name} was not worked off" in result.stderr) == (3, True)
+    assert location.statuses() == {DumpStatus.LOADED: 1}
 
 
 def test_catch_up_of_an_unknown_sender_names_the_known_ones(location: CodeLocation) -> None:
