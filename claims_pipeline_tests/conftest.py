@@ -40,7 +40,7 @@ LONGEST = (
     "orchestration/test_event_log.py",
     "benchmarks/test_harness.py",
 )
-"""Modules that take longest, below this folder: where several processes share the tests, none begins with one at the end."""
+"""Modules that take longest, below this folder: of several processes, none is to begin with one at the end."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

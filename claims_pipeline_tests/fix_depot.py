@@ -18,7 +18,7 @@ import pytest
 from claims_pipeline.arrival import Discovery
 from claims_pipeline.catching_up import catch_up
 from claims_pipeline.feeds import Sender, all_senders, feeds_of
-from claims_pipeline.feeds.registry import all_feeds
+from claims_pipeline.feeds.registry import all_feeds, all_reports
 from claims_pipeline.flow.archiving import note_of
 from claims_pipeline.local import LocalServices
 from claims_pipeline.services import Services
@@ -128,6 +128,12 @@ class Depot:
         return note_of(self.pipeline.flow, dump)
 
 
+def forget_registry() -> None:
+    """Let the registry look for contracts again."""
+    all_feeds.cache_clear()
+    all_reports.cache_clear()
+
+
 @contextmanager
 def installed_feeds(name: str, contracts: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Contracts of a sender, installed in a folder as a package that the project does not know."""
@@ -137,9 +143,9 @@ def installed_feeds(name: str, contracts: str, folder: Path, monkeypatch: pytest
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}-feeds\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(f"[claims_pipeline.feeds]\n{name} = {name}_feeds\n")
     monkeypatch.syspath_prepend(str(folder))
-    all_feeds.cache_clear()
+    forget_registry()
     yield
-    all_feeds.cache_clear()
+    forget_registry()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ import psycopg
 import pytest
 
 from claims_pipeline.settings import PROJECT_ROOT
+from claims_pipeline_tests.cli.terminal import call, call_json
+from claims_pipeline_tests.fix_depot import forget_registry
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -49,6 +52,15 @@ def command(installed: dict[str, str], pointed: str) -> Any:
         return subprocess.run(words, env={**os.environ, **installed}, capture_output=True, text=True, check=False)
 
     return run
+
+
+@pytest.fixture
+def known(installed: dict[str, str], pointed: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The package is installed in this process, too: a process of its own for each command takes 2 s of CPU."""
+    monkeypatch.syspath_prepend(installed["PYTHONPATH"])
+    forget_registry()
+    yield
+    forget_registry()
 
 
 def test_the_example_has_at_most_sixty_lines() -> None:
@@ -102,21 +114,22 @@ def test_its_dump_becomes_typed_treated_rows_quarantine_and_a_view(
     assert view == []  # two visits of one person
 
 
-def test_its_dictionary_is_shown(command: Any) -> None:
-    done = command("feeds", "show", "clinic/visits", "--json")
-    described = json.loads(done.stdout)
+@pytest.mark.usefixtures("known")
+def test_its_dictionary_is_shown() -> None:
+    described = call_json("feeds", "show", "clinic/visits")
     assert described["key"] == ["visit_id"]
     assert {c["name"]: c["treatment"] for c in described["columns"]}["notes"] == "drop"
 
 
+@pytest.mark.usefixtures("known")
 @pytest.mark.parametrize("lively", [False, True])
-def test_fake_dumps_are_made_from_the_contract_and_load(command: Any, pointed: str, lively: bool) -> None:
-    assert command("migrate").returncode == 0
+def test_fake_dumps_are_made_from_the_contract_and_load(pointed: str, lively: bool) -> None:
+    assert call("migrate").exit_code == 0
     words = ["--sender", "clinic", "--days", "5", "--rows", "300", "--first", "2026-03-02", "--json"]
-    made = command("generate", *words, *(["--lively"] if lively else []))
-    assert made.returncode == 0, made.stderr
+    made = call("generate", *words, *(["--lively"] if lively else []))
+    assert made.exit_code == 0, made.stderr
     manifest = json.loads(made.stdout)
-    command("catch-up", "--sender", "clinic")
+    call("catch-up", "--sender", "clinic")
     with psycopg.connect(pointed) as connection:
         count = "select (select count(*) from clinic.visits), (select count(*) from clinic.wards)"
         visits, wards = connection.execute(count).fetchone() or (0, 0)

@@ -16,6 +16,7 @@ from claims_pipeline.flow import Flow
 from claims_pipeline.vocabulary import DumpStatus, DumpVerdict
 from claims_pipeline.warehouse import ledger
 from claims_pipeline.warehouse.migrate import migrate
+from claims_pipeline_tests.fix_depot import forget_registry
 from claims_pipeline_tests.fix_pipeline import Pipeline
 
 KEY = "526/form526_hearings/hearings_20260504T050000Z.csv"
@@ -47,7 +48,7 @@ def contract_appears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     (info / "entry_points.txt").write_text("[claims_pipeline.feeds]\nhearings = hearings_feed\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     yield
-    all_feeds.cache_clear()
+    forget_registry()
 
 
 def test_it_is_kept_and_loaded_from_where_it_was_kept(pipeline: Pipeline, contract_appears: None) -> None:
@@ -62,7 +63,7 @@ def test_it_is_kept_and_loaded_from_where_it_was_kept(pipeline: Pipeline, contra
     assert kept == BODY
 
     services.s3.delete_object(Bucket=pipeline.flow.inbox, Key=KEY)
-    all_feeds.cache_clear()
+    forget_registry()
     with services.owner_database() as connection:
         migrate(connection, feeds_of(SENDER.name))
     assert any(feed.dataset == "form526_hearings" for feed in feeds_of(SENDER.name))

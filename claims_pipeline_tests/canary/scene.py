@@ -26,6 +26,7 @@ import dagster as dg
 import psycopg
 import pytest
 import tenacity
+from _pytest.logging import LogCaptureHandler
 from typer.testing import CliRunner
 
 from claims_pipeline import catching_up
@@ -297,6 +298,8 @@ def _database(services: LocalServices, migrated: str, name: str) -> Iterator[str
 def _remembered() -> Iterator[Memory]:
     """Catch what all loggers say, those too that keep it to themselves."""
     memory, root = Memory(), logging.getLogger()
+    for handler in [one for one in root.handlers if isinstance(one, LogCaptureHandler)]:
+        root.removeHandler(handler)  # pytest's: they would keep each of 170,000 records twice more
     aloof = [one for one in root.manager.loggerDict.values() if isinstance(one, logging.Logger) and not one.propagate]
     levels = [(one, one.level) for one in (root, *aloof)]
     for one, _ in levels:

@@ -31,7 +31,7 @@ from claims_pipeline.vocabulary import Role
 from claims_pipeline.warehouse.connection import connect
 from claims_pipeline.warehouse.migrate import migrate
 from claims_pipeline_tests.fix_proxy import Proxy
-from claims_pipeline_tests.fix_services import _watch, as_role, open_roles
+from claims_pipeline_tests.fix_services import as_role, open_roles, session_folder
 from claims_pipeline_tests.soak.content import Content, bytes_missing, content, open_dumps
 from claims_pipeline_tests.soak.player import Order, play
 from claims_pipeline_tests.soak.worlds import Delivery
@@ -57,8 +57,7 @@ class Arena:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._state = folder / "services"
-        _watch(self._state, os.getpid())
+        self._state = session_folder(folder / "services", os.getpid())
         services = ensure_up(self._state, durable=False)
         open_roles(services.database_url)
         self._endpoint = services.s3
