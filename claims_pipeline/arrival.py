@@ -92,8 +92,9 @@ def look(services: Services, sender: Sender, extent: Extent | None = None) -> Di
         if seconds == 0:  # the first look is enough
             again |= changed | seen.new
         settled = ledger.settled(connection, list(again), seconds=seconds)
+        lacking = _lacking(services, feeds, settled)  # before the transaction: S3 is asked
         with connection.transaction():  # nothing is ever ready to be read that is to be refused
-            waiting, ready = _readied(services, connection, feeds, settled)
+            waiting, ready = _readied(connection, lacking)
             misdated = [_refuse_misdated(connection, dump, sender) for dump in ready if dump.is_open]
         failpoints.reach("discover.readied")
         # Also those of earlier looks: whoever was to keep them may have been killed.
@@ -213,22 +214,23 @@ def _close(connection: psycopg.Connection, dump: Dump, *, overwritten: bool) -> 
     return ledger.gone(connection, dump.dump_id, reason=reason)
 
 
-def _readied(
-    services: Services, connection: psycopg.Connection, feeds: Sequence[Feed], settled: Sequence[Dump]
-) -> tuple[list[Dump], list[Dump]]:
-    """Of settled dumps, those that wait for a sidecar, and those that may now be read."""
+def _lacking(services: Services, feeds: Sequence[Feed], settled: Sequence[Dump]) -> list[tuple[int, str]]:
+    """Of each settled dump the sidecar that it waits for, in words; empty where it may be read."""
     of_dataset: dict[str | None, Feed] = {feed.dataset: feed for feed in feeds}
     beside = _Beside(services.s3, services.settings.inbox_bucket)
-    waiting, free = [], []
-    for dump in settled:
-        feed = of_dataset.get(dump.dataset)
-        lacking = beside.lacking(dump, feed) if feed else ""
-        if lacking:
-            ledger.wait(connection, dump.dump_id, reason=f"waits for {lacking}")
-            waiting.append(ledger.get(connection, dump.dump_id))
-        else:
-            free.append(dump.dump_id)
-    return waiting, ledger.make_ready(connection, free)
+    return [
+        (dump.dump_id, beside.lacking(dump, feed) if (feed := of_dataset.get(dump.dataset)) else "") for dump in settled
+    ]
+
+
+def _readied(connection: psycopg.Connection, lacking: Sequence[tuple[int, str]]) -> tuple[list[Dump], list[Dump]]:
+    """Of settled dumps, those that wait for a sidecar, and those that may now be read."""
+    waiting = []
+    for dump_id, sidecar in lacking:
+        if sidecar:
+            ledger.wait(connection, dump_id, reason=f"waits for {sidecar}")
+            waiting.append(ledger.get(connection, dump_id))
+    return waiting, ledger.make_ready(connection, [dump_id for dump_id, sidecar in lacking if not sidecar])
 
 
 def _refuse_misdated(connection: psycopg.Connection, dump: Dump, sender: Sender) -> Dump | None:

@@ -13,14 +13,16 @@ import datetime as dt
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 
 from claims_pipeline.errors import ClaimsPipelineError
 from claims_pipeline.landing import s3
+from claims_pipeline.landing.s3 import ListedObject
 from claims_pipeline.services import Services
 from claims_pipeline.warehouse import audit
 from claims_pipeline.warehouse.audit import Break, Damage, Head, Verified
+from claims_pipeline.warehouse.migrate import set_up_at
 
 PREFIX = "audit/"
 MOST_DAYS_WITHOUT_HEADS = 2
@@ -98,13 +100,36 @@ def newest_kept(services: Services) -> tuple[dict[str, Head], str]:
         ClaimsPipelineError: they cannot be read.
         Transient: S3 failed.
     """
-    bucket = services.settings.archive_bucket
-    keys = [item.key for page in s3.list_objects(services.s3, bucket, PREFIX) for item in page]
-    newest = max((key for key in keys if _KEY.fullmatch(key)), default="")
+    newest = max((item.key for item in _kept(services)), default="")
     if not newest:
         return {}, ""
-    with s3.open_object(services.s3, bucket=bucket, key=newest) as body:
+    with s3.open_object(services.s3, bucket=services.settings.archive_bucket, key=newest) as body:
         return read_heads(body.read(), newest), newest
+
+
+def _kept(services: Services) -> Iterator[ListedObject]:
+    """The kept heads, as a listing of the archive shows them."""
+    for page in s3.list_objects(services.s3, services.settings.archive_bucket, PREFIX):
+        yield from (item for item in page if _KEY.fullmatch(item.key))
+
+
+def age(services: Services) -> float:
+    """Seconds since heads were kept last: verifications that find the audit unbroken do it. Tells when they stop.
+
+    Heads that a person keeps by hand count, too. Without any: seconds since the database was set up.
+
+    Args:
+        services: as the loader, who may list heads and not write them, so that a loader in wrong hands cannot hide
+            that nothing is verified.
+
+    Raises:
+        Transient, ClaimsPipelineError: S3 or the database failed.
+    """
+    kept = max((item.last_modified for item in _kept(services)), default=None)
+    if kept is None:
+        with services.database() as connection:
+            kept = set_up_at(connection)
+    return (dt.datetime.now(dt.UTC) - kept).total_seconds()
 
 
 def keep(services: Services, heads: Mapping[str, Head]) -> str:

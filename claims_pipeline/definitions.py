@@ -23,7 +23,7 @@ from claims_pipeline.orchestration.sensors import (
     missing_schedule,
 )
 from claims_pipeline.orchestration.unwatched import unwatched_sensor
-from claims_pipeline.orchestration.upkeep import backup, backup_schedules, restore_drill
+from claims_pipeline.orchestration.upkeep import age_schedule, backup, backup_schedules, restore_drill
 from claims_pipeline.settings import Settings
 
 
@@ -69,6 +69,7 @@ def _once() -> dg.Definitions:
             audit_schedule(),
             *backup_schedules(),
             rebuild_drill_schedule(),
+            age_schedule(),
         ],
         jobs=[decide_held, replay_quarantine],
     )

@@ -129,11 +129,13 @@ class _Seen:
         delivery: how it stands.
         changed: whether that is not noted.
         news: what is to be told of it now.
+        counted: what monitors are to be sent of it now: the same, but once, though a message is tried again and again.
     """
 
     delivery: Delivery
     changed: bool
     news: DeliveryNews | None
+    counted: DeliveryNews | None
 
 
 def _look(
@@ -153,11 +155,13 @@ def _look(
         delivery = judge(
             named[name].deliveries, ZoneInfo(sender.timezone), feed=name, day=day, arrivals=arrived, now=now
         )
+        news = news_of(delivery, before.told if before else ())
         if before is None:
-            seen.append(_Seen(delivery, True, news_of(delivery, ())))
+            seen.append(_Seen(delivery, True, news, news))
         else:
-            news = None if before.waits else news_of(delivery, before.told)
-            seen.append(_Seen(delivery, before.delivery != delivery, news))
+            again = before.refused and news is news_of(before.delivery, before.told)
+            changed = before.delivery != delivery
+            seen.append(_Seen(delivery, changed, None if before.waits else news, None if again else news))
     return seen
 
 
@@ -170,6 +174,7 @@ def _days_between(feed: Feed, first: dt.date, last: dt.date) -> Iterator[dt.date
 
 def _tell(connection: psycopg.Connection, alerts: Alerts, sender: Sender, seen: Sequence[_Seen]) -> None:
     for news in DeliveryNews:
+        alerts.count_deliveries(news, [one.delivery for one in seen if one.counted is news])
         deliveries = [one.delivery for one in seen if one.news is news]
         if deliveries:
             told = alerts.delivered(news=news, deliveries=deliveries, sender=sender.name, timezone=sender.timezone)

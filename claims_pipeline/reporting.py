@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import psycopg
 
-from claims_pipeline.vocabulary import CheckOutcome, DumpReport, DumpStatus, DumpVerdict, RunReport
+from claims_pipeline.vocabulary import CheckOutcome, DumpReport, RunReport
 from claims_pipeline.warehouse import reports
 
 CLI_RUN = "cli-"
@@ -62,9 +62,4 @@ def run_report(
 def _outcome(dumps: Sequence[DumpReport], failed: Sequence[tuple[str, CheckOutcome]], error: str) -> str:
     if error:
         return "failure"
-    trouble = any(
-        dump.status in (DumpStatus.REFUSED, DumpStatus.FAILED)
-        or dump.verdict in (DumpVerdict.UNKNOWN, DumpVerdict.UNREADABLE, DumpVerdict.EMPTY, DumpVerdict.HELD)
-        for dump in dumps
-    )
-    return "attention" if trouble or failed else "success"
+    return "attention" if failed or any(dump.needs_a_person for dump in dumps) else "success"

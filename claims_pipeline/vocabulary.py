@@ -137,6 +137,12 @@ class CheckOutcome:
     severity: Literal["error", "warn"] = "error"
 
 
+NO_ROWS = "no rows"
+"""Reason of an empty dump whose feed always has some: a person is told."""
+NO_ROWS_AS_USUAL = "no rows, which is usual for this feed"
+"""Reason of an empty dump that nobody needs to be told of, by its contract (`Feed.empty_is_usual`)."""
+
+
 @dataclass(frozen=True)
 class DumpReport:
     """What became of one dump, in words fit for a message: no value of a record.
@@ -172,6 +178,15 @@ class DumpReport:
     bytes: int = 0
     seconds: float = 0.0
     stages: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether somebody has to know that nothing of it was loaded; of repeats and usual empty ones nobody has."""
+        if self.status in (DumpStatus.REFUSED, DumpStatus.FAILED):
+            return True
+        if self.verdict is DumpVerdict.EMPTY:
+            return self.reason != NO_ROWS_AS_USUAL
+        return self.verdict in (DumpVerdict.HELD, DumpVerdict.UNKNOWN, DumpVerdict.UNREADABLE)
 
 
 @dataclass(frozen=True)

@@ -387,6 +387,26 @@ def test_what_could_not_be_told_is_told_a_quarter_of_an_hour_later(watch: Watch,
     assert watch.look(4 * HOUR) == []
 
 
+def test_what_cannot_be_told_is_counted_once_and_so_is_what_follows(watch: Watch, statsd: StatsdListener) -> None:
+    later = "update ops.expectation set told_at = told_at - interval '15 minutes'"
+    watch.arrive(feed=1)
+    watch.slack.will_answer(*[INVALID_AUTH] * 3)
+    watch.look(2 * HOUR)
+    watch.lab.connection.execute(later)
+    watch.look(3 * HOUR)
+    watch.arrive(late=4 * HOUR)
+    watch.look(4 * HOUR)  # the channel is not asked again yet
+    watch.lab.connection.execute(later)
+    watch.look(5 * HOUR)
+    assert len(watch.slack.calls) == 3
+    counted = [(line.name, line.tags.get("news")) for line in statsd.metrics()]
+    assert counted == [
+        ("claims.dumps.missing", None),
+        ("claims.deliveries", "late"),
+        ("claims.delivery.lateness", None),
+    ]
+
+
 def test_what_follows_a_recovery_is_told_at_once(watch: Watch) -> None:
     watch.feeds = watch.feeds[:1]
     watch.look()

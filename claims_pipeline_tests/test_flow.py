@@ -28,7 +28,7 @@ from claims_pipeline.landing import s3 as landing
 from claims_pipeline.local import LocalServices
 from claims_pipeline.local.fake_sender import Manifest, PlantedVerdict, special
 from claims_pipeline.services import Services
-from claims_pipeline.vocabulary import DumpStatus, DumpVerdict
+from claims_pipeline.vocabulary import NO_ROWS, NO_ROWS_AS_USUAL, DumpStatus, DumpVerdict
 from claims_pipeline.warehouse import ledger, reports
 from claims_pipeline.warehouse.ledger import Dump
 from claims_pipeline_tests.fix_pipeline import (
@@ -101,6 +101,14 @@ def test_every_dump_with_rows_is_loaded(three_days: ThreeDays) -> None:
 def test_every_dump_without_rows_is_skipped_as_empty(three_days: ThreeDays) -> None:
     empty = {(dump.status, dump.verdict) for dump in three_days.done if dump.key not in three_days.filled}
     assert empty == {(DumpStatus.SKIPPED, DumpVerdict.EMPTY)}
+
+
+def test_of_an_empty_dump_its_contract_says_whether_it_is_usual(
+    three_days: ThreeDays, special_files: dict[str, Dump]
+) -> None:
+    reasons = {dump.dataset: dump.reason for dump in three_days.done if dump.verdict is DumpVerdict.EMPTY}
+    assert reasons == {"form526_submission_remediations": NO_ROWS_AS_USUAL}
+    assert special_files["header only"].reason == NO_ROWS
 
 
 @pytest.mark.parametrize("dataset", FEEDS)

@@ -7,7 +7,15 @@ import datetime as dt
 import pytest
 
 from claims_pipeline.reporting import run_report, run_url
-from claims_pipeline.vocabulary import CheckName, CheckOutcome, DumpStatus, DumpVerdict, RowCounts, RunReport
+from claims_pipeline.vocabulary import (
+    NO_ROWS_AS_USUAL,
+    CheckName,
+    CheckOutcome,
+    DumpStatus,
+    DumpVerdict,
+    RowCounts,
+    RunReport,
+)
 from claims_pipeline.warehouse import ledger
 from claims_pipeline.warehouse.ledger import Dump
 from claims_pipeline_tests.fix_warehouse import FIRST_STAMP, LAB, SAMPLES, VISITS, Lab, sample
@@ -20,11 +28,13 @@ def report(lab: Lab, *, error: str = "", days: tuple[dt.date, ...] = ()) -> RunR
     return run_report(lab.connection, run_id=RUN, sender=LAB.name, dagster_url=URL, error=error, days=days)
 
 
-def in_hand(lab: Lab, status: DumpStatus, verdict: DumpVerdict = DumpVerdict.NEW, *, hour: int = 0) -> Dump:
+def in_hand(
+    lab: Lab, status: DumpStatus, verdict: DumpVerdict = DumpVerdict.NEW, *, hour: int = 0, reason: str = ""
+) -> Dump:
     """A dump that the run settled."""
     dump = lab.dump(VISITS, hour=hour)
     ledger.touch(lab.connection, dump.dump_id, RUN)
-    ledger.settle(lab.connection, dump.dump_id, status, verdict=verdict)
+    ledger.settle(lab.connection, dump.dump_id, status, verdict=verdict, reason=reason)
     return dump
 
 
@@ -56,6 +66,11 @@ def test_how_a_run_ended_follows_from_its_dumps(
 ) -> None:
     in_hand(lab, status, verdict)
     assert report(lab).outcome == outcome
+
+
+def test_an_empty_dump_of_a_feed_that_often_has_none_needs_nobody(lab: Lab) -> None:
+    in_hand(lab, DumpStatus.SKIPPED, DumpVerdict.EMPTY, reason=NO_ROWS_AS_USUAL)
+    assert report(lab).outcome == "success"
 
 
 def test_a_failed_check_wants_attention_and_is_named_with_its_feed(lab: Lab) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from claims_pipeline.alerts.messages import next_step, run_headline
 from claims_pipeline.alerts.metrics import (
+    AUDIT_AGE,
     BACKUP_AGE,
     BACKUP_BYTES,
     BACKUP_DURATION,
@@ -184,6 +185,12 @@ class DatadogSink:
         if backup_bytes is not None and backup_seconds is not None:
             batch.add(BACKUP_BYTES, backup_bytes)
             batch.add(BACKUP_DURATION, backup_seconds)
+        self._send(batch)
+
+    def audit(self, *, age: float) -> None:
+        """Send how long ago (seconds) the audit was found unbroken."""
+        batch = _Batch()
+        batch.add(AUDIT_AGE, age)
         self._send(batch)
 
     def heartbeat(self) -> None:

@@ -105,6 +105,14 @@ DRILL_AGE = Metric(
     "Time since the last good restore drill; since the database was set up, where there is none. Sent hourly, and by "
     "`catch-up`.",
 )
+AUDIT_AGE = Metric(
+    "claims.audit.age",
+    "gauge",
+    "second",
+    (),
+    "Time since the audit's heads were kept last, which a verification does that found it unbroken; since the database "
+    "was set up, where there are none. Sent hourly, and by `catch-up`.",
+)
 EVENTS = Metric(
     "claims.events",
     "count",
@@ -175,6 +183,7 @@ METRICS = (
     UPKEEP_FAILED,
     BACKUP_AGE,
     DRILL_AGE,
+    AUDIT_AGE,
     EVENTS,
     EVENTS_AGE,
     BACKUP_BYTES,

@@ -117,6 +117,12 @@ class Alerts:
             return self._tell(waiting_message(day=day, waiting=waiting), None, Runbook.WAITING_DUMP)
         return None
 
+    def count_deliveries(self, news: DeliveryNews, deliveries: Sequence[Delivery]) -> None:
+        """Send how many deliveries are otherwise than expected, and how late; once, however often they are told."""
+        with _harmless("the metrics of deliveries"):
+            if self.datadog is not None and deliveries:
+                self.datadog.delivered(news, deliveries)
+
     def delivered(
         self, *, news: DeliveryNews, deliveries: Sequence[Delivery], sender: str, timezone: str
     ) -> Posted | None:
@@ -125,9 +131,6 @@ class Alerts:
         Returns:
             The message; None where there is none.
         """
-        with _harmless("the metrics of deliveries"):
-            if self.datadog is not None:
-                self.datadog.delivered(news, deliveries)
         with _harmless("the message of deliveries"):
             message = delivery_message(
                 news=news, deliveries=deliveries, timezone=timezone, title=self.titles.get(sender)
@@ -186,6 +189,12 @@ class Alerts:
                     backup_bytes=backup_bytes,
                     backup_seconds=backup_seconds,
                 )
+
+    def audit(self, *, age: float) -> None:
+        """Send how long ago (seconds) the audit was found unbroken."""
+        with _harmless("the metric of the audit"):
+            if self.datadog is not None:
+                self.datadog.audit(age=age)
 
     def heartbeat(self) -> None:
         """Send a sign of life, which a monitor misses when it stops."""

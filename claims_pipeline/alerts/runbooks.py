@@ -83,6 +83,7 @@ def of_report(report: RunReport) -> Runbook | None:
 
 def of_dumps(dumps: Sequence[DumpReport]) -> Runbook | None:
     """The page about the worst of some dumps; None where all of them were loaded or need not be."""
+    dumps = [dump for dump in dumps if dump.needs_a_person]
     verdicts = {dump.verdict for dump in dumps}
     refused = any(dump.status is DumpStatus.REFUSED and dump.verdict is not DumpVerdict.HELD for dump in dumps)
     found = [

@@ -7,7 +7,7 @@ what a message says (`messages`), and the shapes of Block Kit (`blocks`).
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 
 def one_line(text: str) -> str:
@@ -37,9 +37,9 @@ def escape(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def prose(text: str, limit: int) -> str:
+def prose(text: str, limit: int, *, shorten: Callable[[str, int], str] = cut) -> str:
     """A sentence of another room, for mrkdwn: `limit` characters at most before escaping, no code spans."""
-    return escape(cut(one_line(text).replace("`", "'"), limit))
+    return escape(shorten(one_line(text).replace("`", "'"), limit))
 
 
 def code(name: str, limit: int = 120) -> str:

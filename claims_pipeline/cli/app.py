@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Annotated, Literal
 
 import typer
+from rich.text import Text
 
 from claims_pipeline.cli import (
     audit,
@@ -26,7 +28,7 @@ from claims_pipeline.cli import (
     roles,
     undo,
 )
-from claims_pipeline.cli.common import AsJson, make_services
+from claims_pipeline.cli.common import AsJson, make_services, the_one
 from claims_pipeline.cli.output import (
     EXIT_ATTENTION,
     actor,
@@ -73,8 +75,6 @@ Reason = Annotated[str, typer.Option("--reason", help="Why, in a sentence; never
 def status(as_json: AsJson = False) -> None:
     """How far every feed is: last day loaded, dumps open, refused and skipped, and whether it is fresh."""
     with errors_in_one_line():
-        import datetime as dt
-
         from claims_pipeline import checks
         from claims_pipeline.feeds import all_feeds
         from claims_pipeline.flow import Flow
@@ -102,7 +102,7 @@ def status(as_json: AsJson = False) -> None:
         rows = [
             (
                 s.feed, s.last_loaded_day, s.last_loaded_at, s.dumps_loaded, s.dumps_open, s.dumps_refused,
-                s.dumps_skipped, rows, "yes" if fresh.passed else f"[red]{fresh.figures['days_behind']} days behind[/]",
+                s.dumps_skipped, rows, _behind(s.last_loaded_day, int(fresh.figures["days_behind"])),
             )
             for s, fresh, rows in lines
         ]  # fmt: skip
@@ -116,7 +116,7 @@ def status(as_json: AsJson = False) -> None:
                 s.dumps_refused,
                 s.dumps_skipped,
                 0,
-                "[red]no contract[/]",
+                Text("no contract", "red"),
             )
             for s in found.values()
         ]
@@ -153,10 +153,10 @@ def explain(file: File, as_json: AsJson = False) -> None:
             )
             return
         for dump, checks, rules, loads in stories:
-            out.print(f"[bold]{dump.key}[/] (dump {dump.dump_id} of {dump.feed})", highlight=False)
-            verdict = f", verdict [bold]{dump.verdict}[/]" if dump.verdict else ""
+            out.print(Text(dump.key, "bold"), f"(dump {dump.dump_id} of {dump.feed})", highlight=False)
+            verdict = f", verdict {dump.verdict}" if dump.verdict else ""
             again = f" (see dump {dump.same_as})" if dump.same_as else ""
-            out.print(f"  status [bold]{dump.status}[/]{verdict}{again}. {dump.reason}", highlight=False)
+            out.print(f"  status {dump.status}{verdict}{again}. {dump.reason}".rstrip(), highlight=False)
             out.print(
                 f"  delivery day {dump.delivery_day}, stamp {dump.stamp:%Y-%m-%d %H:%M:%S}Z, {dump.size_bytes:,} bytes"
             )
@@ -165,7 +165,7 @@ def explain(file: File, as_json: AsJson = False) -> None:
             if dump.pruned:
                 out.print(f"  {dump.pruned}", highlight=False)
             if checks:
-                rows = [(c.name, "passed" if c.passed else f"[red]{c.severity}[/]", c.summary) for c in checks]
+                rows = [(c.name, "passed" if c.passed else Text(c.severity, "red"), c.summary) for c in checks]
                 out.print(table("checks", ["check", "result", "figures"], rows))
             if dump.validation and dump.validation["issues"]:
                 issues = sorted(dump.validation["issues"].items(), key=lambda item: -item[1])
@@ -216,6 +216,14 @@ def migrate() -> None:
             out.print(change, highlight=False)
 
 
+def _behind(last_day: dt.date | None, days: int) -> str | Text:
+    if not days:
+        return "yes"
+    if last_day is None:
+        return Text("nothing loaded yet", "red")
+    return Text(f"{days} day{'s' if days > 1 else ''} behind", "red")
+
+
 def _decide(file: str, what: Literal["approve", "reject", "retry"], reason: str = "") -> None:
     with errors_in_one_line():
         from claims_pipeline import decisions
@@ -225,25 +233,15 @@ def _decide(file: str, what: Literal["approve", "reject", "retry"], reason: str 
 
         services = make_services()
         with services.database() as connection:
-            again = (DumpStatus.FAILED, DumpStatus.REFUSED)
             dumps = ledger.find(connection, file)
-            wanted = [
-                dump
-                for dump in dumps
-                if (dump.status in again if what == "retry" else dump.verdict is DumpVerdict.HELD)
-            ]
-            if len(wanted) != 1:
-                state = "failed or refused" if what == "retry" else "held"
-                raise ClaimsPipelineError(
-                    f"{len(dumps)} dumps are named {file}, {len(wanted)} of them {state}: "
-                    "give the number of one dump, as `claims-pipeline explain` shows it"
-                )
-            dump = wanted[0]
             if what == "retry":
+                again = (DumpStatus.FAILED, DumpStatus.REFUSED)
+                dump = the_one(dumps, file, state="failed or refused", fits=lambda dump: dump.status in again)
                 if dump.raw_pruned_at is not None:
                     raise ClaimsPipelineError(f"dump {dump.dump_id}: {dump.pruned}")
                 ledger.reopen(connection, dump.dump_id)
                 after = ledger.get(connection, dump.dump_id)
             else:
+                dump = the_one(dumps, file, state="held", fits=lambda dump: dump.verdict is DumpVerdict.HELD)
                 after = decisions.decide(services, dump, what, by=actor(), reason=reason)
-        out.print(f"dump {after.dump_id} {after.key}: {after.status} {after.reason}", highlight=False)
+        out.print(f"dump {after.dump_id} {after.key}: {after.status} {after.reason}".rstrip(), highlight=False)

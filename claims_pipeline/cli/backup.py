@@ -101,7 +101,7 @@ def prune(
     as_json: AsJson = False,
 ) -> None:
     """Delete backups beyond the retention (CLAIMS_BACKUP_KEEP_DAYS, _WEEKS, _MONTHS); the newest always stays."""
-    with errors_in_one_line(), told("backup"), _backups() as backups:
+    with errors_in_one_line(), told("backup_prune"), _backups() as backups:
         plan = backups.retention()
         if apply:
             backups.prune(plan)
@@ -145,7 +145,11 @@ def _backups(*, database: bool = False) -> Iterator[Backups]:
     from claims_pipeline.reporting import CLI_RUN
 
     with Progress(
-        SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=err, transient=True
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        TimeElapsedColumn(),
+        console=err,
+        transient=True,
     ) as progress:
         task = progress.add_task("", total=None)
         services, run_id = make_services(), f"{CLI_RUN}{uuid.uuid4().hex[:16]}"

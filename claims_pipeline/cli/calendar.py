@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
 from claims_pipeline.cli.common import make_services, senders_named
 from claims_pipeline.cli.output import err, errors_in_one_line, out, print_json, table
@@ -78,7 +79,7 @@ def _print(sender: Sender, lines: Sequence[Expectation], *, now: dt.datetime, da
         by = ", ".join(sorted({f"{line.delivery.due_at.astimezone(zone):%H:%M}" for line in due})) or None
         nothing = f"nothing due{': ' if names else ''}{', '.join(sorted(filter(None, names)))}"
         rows.append((f"{day:%Y-%m-%d %a}", by, _said(due, zone) if due else nothing))
-    out.print(f"[bold]{sender.title}[/]: {sender.calendar} ({sender.timezone})", highlight=False)
+    out.print(Text(f"{sender.title}:", "bold"), f"{sender.calendar} ({sender.timezone})", highlight=False)
     out.print(table("", ["day", "due by", "feeds"], rows))
     for feed in feeds_of(sender.name):
         if feed.calendar:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import typer
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from claims_pipeline.cli.common import AsJson, SenderName, make_services, senders_named
 from claims_pipeline.cli.events import hear_out
@@ -138,7 +138,7 @@ class _Work:
 def _progress() -> Progress:
     return Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("rows"),
@@ -160,9 +160,9 @@ def _conclude(services: Services, done: _Done, *, everything: bool, as_json: boo
     else:
         print_not_read_yet(done.waiting)
     for dump in done.unfinished:
-        err.print(f"[red]Not finished:[/] {escape(dump.key)}: {escape(dump.reason)}", highlight=False)
+        err.print(Text("Not finished:", "red"), f"{dump.key}: {dump.reason}", highlight=False)
     if done.stale:
-        err.print(f"[red]Reports are as they were:[/] {escape(done.stale)}", highlight=False)
+        err.print(Text("Reports are as they were:", "red"), done.stale, highlight=False)
     if done.failed:
         text = "; ".join(f"{name} was not worked off: {_words(error)}" for name, error in done.failed.items())
         transient = all(isinstance(error, Transient) for error in done.failed.values())
@@ -230,15 +230,16 @@ def _print_report(report: RunReport) -> None:
     if not report.dumps:
         out.print(f"{report.sender}: nothing new.")
         return
-    rows = []
-    for dump in report.dumps:
-        counts = dump.rows.as_dict()
-        name = dump.file.rpartition("/")[2]
-        rows.append((name, str(dump.verdict or "-"), str(dump.status), *(counts[kind] for kind in _COUNTED)))
-    out.print(table(f"{report.sender}: {report.outcome}", ["file", "verdict", "status", *_COUNTED], rows))
+    counts = [dump.rows.as_dict() for dump in report.dumps]
+    shown = [kind for kind in _COUNTED if kind == "read" or any(count[kind] for count in counts)]
+    rows = [
+        (dump.file.rpartition("/")[2], str(dump.verdict or "-"), str(dump.status), *(count[kind] for kind in shown))
+        for dump, count in zip(report.dumps, counts, strict=True)
+    ]
+    out.print(table(f"{report.sender}: {report.outcome}", ["file", "verdict", "status", *shown], rows))
     for dump in report.dumps:
         if dump.reason:
             out.print(f"  {dump.file.rpartition('/')[2]}: {dump.reason}", highlight=False)
     for feed, check in report.failed_checks:
-        out.print(f"  [red]{check.name}[/] of {feed}: {check.summary}", highlight=False)
+        out.print(Text(f"  {check.name}", "red"), f"of {feed}: {check.summary}", highlight=False)
     out.print(f"  {report.rows.read:,} rows in {report.seconds:.1f} s")

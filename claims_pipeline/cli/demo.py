@@ -13,6 +13,7 @@ from pathlib import Path
 
 import dagster as dg
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from claims_pipeline import bi
 from claims_pipeline.cli.dev import dagster_environment
@@ -125,7 +126,8 @@ def run_demo(*, first: dt.date, days: int, rows: int) -> None:
                     run_config={"loggers": {"console": {"config": {"log_level": "WARNING"}}}},
                 )
             failed += not result.success
-            out.print(f"   run {result.run_id}: {'succeeded' if result.success else '[red]failed[/]'}", highlight=False)
+            ended = "succeeded" if result.success else Text("failed", "red")
+            out.print(f"   run {result.run_id}:", ended, highlight=False)
 
     _step(5, "Reports are made: counts for BI tools, in which small groups are merged")
     made = bi.refresh(services, [SENDER])
@@ -141,7 +143,9 @@ def run_demo(*, first: dt.date, days: int, rows: int) -> None:
     out.print("  claims-pipeline explain 1     what became of one dump")
     out.print("  claims-pipeline local up      how to reach the database with psql or a BI tool")
     if failed or not complete:
-        err.print("[red]Not all that was dropped is where it belongs[/]: `claims-pipeline explain <file>` tells why.")
+        err.print(
+            Text("Not all that was dropped is where it belongs:", "red"), "`claims-pipeline explain <file>` tells why."
+        )
         raise SystemExit(1)
 
 
@@ -163,13 +167,13 @@ def _show(services: Services, manifest: Manifest) -> bool:
         out.print(table("tables of va_form526", ["table", "rows", "in quarantine", "rows spoilt"], lines))
         answer = connection.execute(_QUESTION)
         names = [column.name for column in answer.description or ()]
-        out.print(f"[dim]{_QUESTION.strip()}[/]", highlight=False)
+        out.print(Text(_QUESTION.strip(), "dim"))
         out.print(table("", names, answer.fetchall()))
     return all(held == planted for _, _, held, planted in lines)
 
 
 def _step(number: int, text: str) -> None:
-    out.print(f"[bold]{number}. {text}[/]")
+    out.print(Text(f"{number}. {text}", "bold"))
 
 
 def _spinner() -> Progress:

@@ -11,6 +11,7 @@ import uuid
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
 from claims_pipeline.cli.common import make_services
 from claims_pipeline.cli.output import EXIT_ATTENTION, actor, err, errors_in_one_line, out, print_json, table
@@ -80,7 +81,7 @@ def erase(
         with err.status("looking") as shown:
 
             def each(what: str) -> None:
-                shown.update(f"looking at {what}")
+                shown.update(Text(f"looking at {what}"))
 
             if again:
                 senders = [sender] if sender else None

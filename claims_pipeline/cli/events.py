@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from claims_pipeline.cli.common import make_services
 from claims_pipeline.cli.output import EXIT_ATTENTION, err, errors_in_one_line, out, print_json, table
@@ -84,18 +83,22 @@ def redrive(
 
     A thousand at a time; again for more. An event that is told twice does no harm. Needs the right to send to the
     queue, besides those to receive, release and delete in the dead-letter queue. Exit code 0: none is left. 1: some
-    stay. 3: no queue is set, or it cannot be asked.
+    stay, or there may be more. 3: no queue is set, or it cannot be asked.
     """
     with errors_in_one_line():
         from claims_pipeline import dead_letters
 
         queue = _queue()
-        sent, left = dead_letters.redrive(queue, dead_letters.dead_letters_of(queue), everything=everything)
+        dead, most = dead_letters.dead_letters_of(queue), dead_letters.MOST_MESSAGES
+        sent, left = dead_letters.redrive(queue, dead, everything=everything, most=most)
+        more = sent + left >= most
         if as_json:
-            print_json({"sent": sent, "left": left})
+            print_json({"sent": sent, "left": left, "more": more})
         else:
             out.print(f"{sent:,} sent back to {queue.name}, {left:,} left; `claims-pipeline events dead` says why.")
-        if left:
+            if more:
+                out.print("There may be more: run it again.")
+        if left or more:
             raise typer.Exit(EXIT_ATTENTION)
 
 
@@ -141,4 +144,4 @@ def hear_out(services: Services) -> None:
             err.print(f"heard {heard}", highlight=False)
     except ClaimsPipelineError as error:
         alerts.events({"unheard": 1}, oldest_seconds=None)
-        err.print(f"events not heard, so listed only: {escape(str(error))}", highlight=False)
+        err.print(f"events not heard, so listed only: {error}", highlight=False)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from claims_pipeline.cli.common import make_services
 from claims_pipeline.cli.output import EXIT_ATTENTION, err, errors_in_one_line, out, print_json, table
@@ -147,7 +148,7 @@ def show(
         if as_json:
             print_json(found.describe())
             return
-        out.print(f"[bold]{found.name}[/]: {found.title}", highlight=False)
+        out.print(Text(f"{found.name}:", "bold"), found.title, highlight=False)
         out.print(f"contract {found.fingerprint[:12]}, key ({', '.join(found.key)})", highlight=False)
         out.print(f"table {found.sender.name}.{found.dataset}", highlight=False)
         titles = ["delivered", "type", "class", "treatment", "stored as", "meaning"]

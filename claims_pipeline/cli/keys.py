@@ -10,6 +10,7 @@ import uuid
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
 from claims_pipeline.cli.common import make_services
 from claims_pipeline.cli.output import actor, err, errors_in_one_line, out, print_json, table
@@ -60,7 +61,7 @@ def status(as_json: AsJson = False) -> None:
             line = f"{name} ring: {', '.join(versions)}; {versions[-1]} is the current one"
             out.print(f"{line}; may go: {', '.join(idle) or 'none'}", highlight=False)
             if lost := sorted(used - set(versions)):
-                out.print(f"[red]in use, and not in the {name} ring:[/] {', '.join(lost)}", highlight=False)
+                out.print(Text(f"in use, and not in the {name} ring:", "red"), ", ".join(lost), highlight=False)
 
 
 @app.command("retoken")
@@ -100,7 +101,7 @@ def retoken(
                         name,
                         requested_by=actor(),
                         dry_run=dry_run,
-                        each=lambda place, of, file: shown.update(f"dump {place + 1} of {of}: {file}"),
+                        each=lambda place, of, file: shown.update(Text(f"dump {place + 1} of {of}: {file}")),
                     )
                 )
         if as_json:

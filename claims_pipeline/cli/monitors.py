@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from claims_pipeline.cli.output import EXIT_ATTENTION, errors_in_one_line, out, print_json, table
 
@@ -103,7 +102,7 @@ def _show(changes: Sequence[Change], target: Target, *, as_json: bool, dry_run: 
         return
     shown = [change for change in changes if change.what != "unchanged"]
     if shown:
-        rows = [(change.what, change.kind, escape(change.name), ", ".join(change.differs) or None) for change in shown]
+        rows = [(change.what, change.kind, change.name, ", ".join(change.differs) or None) for change in shown]
         title = f"env {target.env}{' (dry run: nothing was done)' if dry_run else ''}"
         out.print(table(title, ["what", "kind", "name", "differs"], rows))
     unchanged = len(changes) - len(shown)

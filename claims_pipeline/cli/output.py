@@ -22,6 +22,7 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from claims_pipeline.errors import ClaimsPipelineError, Transient, safe_text, whereabouts
 
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
     from claims_pipeline.warehouse.ledger import Dump
 
 _WIDTH_OF_A_FILE = 160  # where no terminal says how wide it is, lines are not broken at 80
-out = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE, soft_wrap=False)
-err = Console(stderr=True)
+# No markup is read: in a sender's file name or a quarantined value "[final]" would vanish, and "[/]" end the command.
+out = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE, soft_wrap=False, markup=False)
+err = Console(stderr=True, markup=False)
 
 _SHORT = 24
 """Characters up to which a cell is never broken."""
@@ -71,11 +73,11 @@ def print_json(value: object) -> None:
 def print_not_read_yet(dumps: Sequence[Dump]) -> None:
     """A line for each dump that was seen and may not be read yet, with the reason."""
     for dump in dumps:
-        out.print(f"  [yellow]not read yet[/] {dump.key}: {dump.reason}", highlight=False)
+        out.print(Text("  not read yet", "yellow"), f"{dump.key}: {dump.reason}", highlight=False)
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
-    """A table; numbers are right-aligned with thousands separated, None is a dash."""
+    """A table; numbers are right-aligned with thousands separated, None is a dash, a `Text` has its style."""
     made = Table(title=title, title_justify="left", header_style="bold", title_style="bold", box=SIMPLE_HEAD)
     numeric = [bool(rows) and all(isinstance(row[i], int | None) for row in rows) for i in range(len(columns))]
     for place, (name, right) in enumerate(zip(columns, numeric, strict=True)):
@@ -86,7 +88,9 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     return made
 
 
-def _cell(value: object) -> str:
+def _cell(value: object) -> str | Text:
+    if isinstance(value, Text):
+        return value
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -106,11 +110,11 @@ def errors_in_one_line() -> Iterator[None]:
     except (typer.Exit, typer.Abort):
         raise
     except Transient as error:
-        err.print(f"[red]Not reachable:[/] {error}", highlight=False)
+        err.print(Text("Not reachable:", "red"), str(error), highlight=False)
         raise typer.Exit(EXIT_ERROR) from None
     except ClaimsPipelineError as error:
-        err.print(f"[red]Error:[/] {error}", highlight=False)
+        err.print(Text("Error:", "red"), str(error), highlight=False)
         raise typer.Exit(EXIT_ERROR) from None
     except Exception as error:
-        err.print(f"[red]Defect:[/] {safe_text(error)} at {whereabouts(error)}", highlight=False)
+        err.print(Text("Defect:", "red"), f"{safe_text(error)} at {whereabouts(error)}", highlight=False)
         raise typer.Exit(EXIT_ERROR) from None

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
 from claims_pipeline.cli.output import EXIT_ERROR, actor, err, errors_in_one_line, out, print_json, table
 from claims_pipeline.cli.telling import told
@@ -69,7 +70,7 @@ def prune(
             _print(done, apply=apply, dagster=instance is not None)
         for one in done:
             if one.error:
-                err.print(f"[red]Not finished:[/] {one.what}: {one.error}", highlight=False)
+                err.print(Text("Not finished:", "red"), f"{one.what}: {one.error}", highlight=False)
         if any(one.error for one in done):
             raise typer.Exit(EXIT_ERROR)
 

@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
-from claims_pipeline.cli.common import make_services
+from claims_pipeline.cli.common import make_services, the_one
 from claims_pipeline.cli.output import (
     EXIT_ATTENTION,
     actor,
@@ -163,7 +164,11 @@ def replay(
         services = make_services()
         with services.database() as connection:
             which = _selection(connection, feed, rule, day, dump)
-        columns = (SpinnerColumn(), TextColumn("{task.description}: {task.completed:,} rows"), TimeElapsedColumn())
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}: {task.completed:,} rows", markup=False),
+            TimeElapsedColumn(),
+        )
         with Progress(*columns, console=err, transient=True) as progress:
             task = progress.add_task("looking for dumps", total=None)
             flow = Flow(
@@ -195,14 +200,9 @@ def _selection(
 
 
 def _one(connection: psycopg.Connection, file: str) -> Dump:
-    from claims_pipeline.errors import ClaimsPipelineError
     from claims_pipeline.warehouse import ledger
 
-    found = ledger.find(connection, file)
-    if len(found) != 1:
-        numbers = f" ({', '.join(str(dump.dump_id) for dump in found)})" if found else ""
-        raise ClaimsPipelineError(f"{len(found)} dumps are named {file}{numbers}: give the number of one")
-    return found[0]
+    return the_one(ledger.find(connection, file), file)
 
 
 def _opened(services: Services, row: SealedRow) -> dict[str, object]:
@@ -294,4 +294,4 @@ def _print_replayed(done: Sequence[Replayed], *, dry_run: bool) -> None:
             words = "would be set apart that keep" if dry_run else "are set apart that kept"
             out.print(f"  dump {one.dump_id}: {one.newly:,} rows {words} the contract so far")
         if one.trouble:
-            out.print(f"  [red]dump {one.dump_id}:[/] {one.trouble}", highlight=False)
+            out.print(Text(f"  dump {one.dump_id}:", "red"), one.trouble, highlight=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
 from claims_pipeline.cli.common import make_services
 from claims_pipeline.cli.output import errors_in_one_line, out, print_json, table
@@ -46,9 +47,11 @@ def show(
         logins = [(role.value, ", ".join(members.get(role, [])) or "-") for role in Role]
         out.print(table("members, with the same rights", ["role", "logins"], logins))
         for name, others in memberships.items():
-            out.print(f"[red]{name} may more than this:[/] it is a member of {', '.join(others)}", highlight=False)
+            out.print(
+                Text(f"{name} may more than this:", "red"), f"it is a member of {', '.join(others)}", highlight=False
+            )
         for one in undecided:
-            out.print(f"[yellow]nobody has decided who may read[/] {one}: granted to nobody", highlight=False)
+            out.print(Text("nobody has decided who may read", "yellow"), f"{one}: granted to nobody", highlight=False)
 
 
 @app.command()

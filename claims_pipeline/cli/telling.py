@@ -26,7 +26,7 @@ def told(task: str, *, exits: bool = True) -> Iterator[None]:
     """Tell Slack and Datadog of a task that failed, unless a person sits at a terminal and sees it.
 
     Args:
-        task: as monitors and runbooks know it: backup, restore_drill, audit, prune, catch_up.
+        task: as messages and monitors know it (`alerts.messages.TASKS`).
         exits: an exit code other than 0 is a failure too; not where the command has told of it already.
     """
     try:
@@ -53,14 +53,14 @@ def _tell(task: str, error: str) -> None:
 
 
 def tell_caught_up(services: Services) -> None:
-    """Send Datadog that `catch-up` came to its end, which feeds and reports are behind, and how old backups are.
+    """Send Datadog that `catch-up` came to its end, what is behind, and how old backups and the look at the audit are.
 
     Raises:
-        Transient: the database failed; the sign of life was sent.
+        Transient, ClaimsPipelineError: database or S3 failed; the sign of life was sent.
     """
     if services.settings.datadog_statsd_host is None:
         return
-    from claims_pipeline import pulse
+    from claims_pipeline import auditing, pulse
     from claims_pipeline.alerting import make_alerts
     from claims_pipeline.warehouse import backup_log
 
@@ -69,3 +69,4 @@ def tell_caught_up(services: Services) -> None:
     alerts.pulse(pulse.take(services, now=dt.datetime.now(dt.UTC)))
     with services.database() as connection:
         alerts.backups(**asdict(backup_log.standing(connection)))
+    alerts.audit(age=auditing.age(services))

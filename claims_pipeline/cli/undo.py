@@ -9,8 +9,9 @@ import uuid
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
-from claims_pipeline.cli.common import make_services
+from claims_pipeline.cli.common import make_services, the_one
 from claims_pipeline.cli.output import EXIT_ATTENTION, actor, err, errors_in_one_line, out
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def undo(file: File, reason: Reason) -> None:
         from claims_pipeline.vocabulary import DumpStatus
 
         flow, dump, feed = _one(file, in_effect=True)
-        with err.status(f"taking {dump.key.rpartition('/')[2]} out of {feed.name}"):
+        with err.status(Text(f"taking {dump.key.rpartition('/')[2]} out of {feed.name}")):
             done = take_out(flow, dump, feed, by=actor(), reason=reason)
         out.print(
             f"dump {dump.dump_id} of {feed.name} is {DumpStatus.UNDONE}: {done.removed:,} rows left the table, "
@@ -59,16 +60,15 @@ def redo(file: File, reason: Reason) -> None:
         from claims_pipeline.vocabulary import DumpStatus
 
         flow, dump, feed = _one(file, in_effect=False)
-        with err.status(f"putting {dump.key.rpartition('/')[2]} back into {feed.name}"):
+        with err.status(Text(f"putting {dump.key.rpartition('/')[2]} back into {feed.name}")):
             dump = put_back(flow, dump, feed, by=actor(), reason=reason)
-        out.print(f"dump {dump.dump_id} of {feed.name}: {dump.status} {dump.reason}", highlight=False)
+        out.print(f"dump {dump.dump_id} of {feed.name}: {dump.status} {dump.reason}".rstrip(), highlight=False)
         if dump.status is not DumpStatus.LOADED:
             raise typer.Exit(EXIT_ATTENTION)
 
 
 def _one(file: str, *, in_effect: bool) -> tuple[Flow, Dump, Feed]:
     """The one dump of that name that can be undone, or redone, with its contract."""
-    from claims_pipeline.errors import ClaimsPipelineError
     from claims_pipeline.feeds import feed_named
     from claims_pipeline.flow import Flow
     from claims_pipeline.reporting import CLI_RUN
@@ -78,12 +78,9 @@ def _one(file: str, *, in_effect: bool) -> tuple[Flow, Dump, Feed]:
     services = make_services()
     with services.database() as connection:
         found = ledger.find(connection, file)
-    fit = [d for d in found if (d.in_effect if in_effect else d.status is DumpStatus.UNDONE)]
-    if len(fit) != 1:
-        state = "in effect" if in_effect else "undone"
-        raise ClaimsPipelineError(
-            f"{len(found)} dumps are named {file}, {len(fit)} of them {state}: "
-            "give the number of one dump, as `claims-pipeline explain` shows it"
-        )
+    if in_effect:
+        dump = the_one(found, file, state="in effect", fits=lambda dump: dump.in_effect)
+    else:
+        dump = the_one(found, file, state="undone", fits=lambda dump: dump.status is DumpStatus.UNDONE)
     flow = Flow(services, run_id=f"{CLI_RUN}{uuid.uuid4().hex[:16]}")
-    return flow, fit[0], feed_named(fit[0].feed)
+    return flow, dump, feed_named(dump.feed)

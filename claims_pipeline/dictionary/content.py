@@ -202,6 +202,7 @@ def _facts(feed: Feed) -> Iterable[tuple[str, str]]:
     yield "drift", f"{policy}; a column that the contract does not name is never stored"
     yield "deleted by the sender", f"marked by {feed.soft_delete}; the row is kept" if feed.soft_delete else ""
     yield "left out of BI", ", ".join(feed.hidden_from_bi)
+    yield "dumps without a row", "are usual: nobody is told" if feed.empty_is_usual else "a person is told"
     yield "retention", _retention(feed)
     yield "contract", feed.fingerprint[:12]
     yield "source", feed.source.text if feed.source else "not said"

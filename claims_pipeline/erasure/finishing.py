@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from claims_pipeline.errors import ClaimsPipelineError, Transient
-from claims_pipeline.landing import s3_deletion
+from claims_pipeline.landing import layout, s3_deletion
 from claims_pipeline.services import Services
 from claims_pipeline.warehouse import erasure as sql
 
@@ -20,7 +20,8 @@ class Finished:
 
     Attributes:
         deleted: gone now, or to be deleted where only that was asked.
-        undeleted: still there: S3 refused, as it does until an object lock ends, or cannot be reached.
+        undeleted: still there: S3 refused, as it does until an object lock ends, or cannot be reached; or no folders of
+            frames, which are never deleted: runs may note what is deleted here with more rights than theirs.
         why: the last refusal in words; empty for none.
     """
 
@@ -45,8 +46,11 @@ def finish(services: Services, *, apply: bool = True) -> Finished:
     with services.owner_database() as connection:
         keys = sql.left_to_delete(connection)
         if not apply:
-            return Finished(tuple(keys))
+            return Finished(tuple(filter(layout.is_frames, keys)))
         for place, key in enumerate(keys):
+            if not layout.is_frames(key):
+                done = replace(done, undeleted=(*done.undeleted, key), why=f"{key} is no folder of validated frames")
+                continue
             try:
                 s3_deletion.delete_for_good(services.s3, bucket=services.settings.archive_bucket, prefix=f"{key}/")
             except Transient as error:

@@ -140,6 +140,8 @@ class Feed:
         soft_delete: boolean column by which the sender marks a row as deleted; the row is kept.
         hidden_from_bi: boolean columns; rows where one is true are left out of views for BI, as are deleted ones.
         volume_tolerance: a dump may hold between 1/x and x times the median rows of its last dumps.
+        empty_is_usual: a dump without a row (not one without a byte) is nothing that a person is told of, as where a
+            delta of a small table has often nothing to say. No part of the fingerprint.
         retention: how long raw bytes and validated frames are kept; no part of the fingerprint.
         calendar: when its dumps are due; None where that is when its sender says. No part of the fingerprint.
     """
@@ -165,6 +167,7 @@ class Feed:
     soft_delete: str | None = None
     hidden_from_bi: tuple[str, ...] = ()
     volume_tolerance: float = 5.0
+    empty_is_usual: bool = False
     retention: Retention = field(default_factory=Retention)
     calendar: Calendar | None = None
 
@@ -181,8 +184,7 @@ class Feed:
             raise ValueError(f"{self.name}: columns named in the feed but not in the model: {sorted(missing)}")
         if any(c.nullable or not c.facts.required for c in self.columns if c.name == self.version):
             raise ValueError(f"{self.name}: the version column {self.version} must be required and never NULL")
-        if self.snapshot and self.replaced_set:
-            raise ValueError(f"{self.name}: a snapshot is the whole table, so no set in it is replaced by itself")
+        self._check_snapshot()
         if not self.key:
             raise ValueError(f"{self.name}: no column is declared with key=True")
         if self.bi and (unknown := {self.bi.month_of, *self.bi.by} - set(stored)):
@@ -195,6 +197,12 @@ class Feed:
             raise ValueError(f"{self.name}: two columns are stored under one name: {sorted(doubled)}")
         for pattern in self.file_names:
             re.compile(pattern)
+
+    def _check_snapshot(self) -> None:
+        if self.snapshot and self.empty_is_usual:
+            raise ValueError(f"{self.name}: an empty snapshot would delete the whole table, which is never usual")
+        if self.snapshot and self.replaced_set:
+            raise ValueError(f"{self.name}: a snapshot is the whole table, so no set in it is replaced by itself")
 
     @property
     def name(self) -> str:

@@ -133,6 +133,7 @@ def _feed(
         subject=subject,
         source=_source(model),
         volume_tolerance=20.0,  # practices are closed at weekends, and a delta holds what they did
+        empty_is_usual=True,  # "logs and skips" (indici-data.txt): some tables do not change for weeks
     )
 
 

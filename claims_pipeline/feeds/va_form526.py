@@ -362,6 +362,7 @@ FEEDS = (
         refuse=CIPHERTEXT,
         subject=_submitter("form526_submission_id"),
         source=TABLES["form526_submission_remediations"],
+        empty_is_usual=True,  # on many days there is nothing to remediate
     ),
 )
 

@@ -16,7 +16,7 @@ from claims_pipeline import arrival, checks, failpoints
 from claims_pipeline.errors import BadDump
 from claims_pipeline.feeds import Feed, feeds_of
 from claims_pipeline.feeds.sidecars import Promise
-from claims_pipeline.flow.step import Step, refuse_pruned
+from claims_pipeline.flow.step import Step, no_rows, refuse_pruned
 from claims_pipeline.landing import layout, s3, sidecars
 from claims_pipeline.vocabulary import DumpStatus, DumpVerdict
 from claims_pipeline.warehouse import effect, ledger
@@ -76,11 +76,11 @@ def judge(
 ) -> Dump:
     """See `Flow.judge`."""
     intact = checks.intact(listed=dump.size_bytes, archived=size, sha256=sha256, seconds=seconds)
-    snapshot = any(feed.snapshot for feed in feeds_of(dump.sender) if feed.dataset == dump.dataset)
+    feed = next((feed for feed in feeds_of(dump.sender) if feed.dataset == dump.dataset), None)
     with step.services.database() as connection, connection.transaction():
         if not ledger.is_still(connection, dump):
             return ledger.get(connection, dump.dump_id)
-        verdict, same_as = effect.same_content(connection, dump, sha256, snapshot=snapshot)
+        verdict, same_as = effect.same_content(connection, dump, sha256, snapshot=bool(feed and feed.snapshot))
         ledger.archived(
             connection,
             dump,
@@ -96,7 +96,7 @@ def judge(
             reason = f"the same bytes as dump {same_as}"
             ledger.settle(connection, dump.dump_id, DumpStatus.SKIPPED, reason=reason)
         elif verdict is DumpVerdict.EMPTY:
-            ledger.settle(connection, dump.dump_id, DumpStatus.SKIPPED, reason="no rows")
+            ledger.settle(connection, dump.dump_id, DumpStatus.SKIPPED, reason=no_rows(feed))
         return ledger.get(connection, dump.dump_id)
 
 

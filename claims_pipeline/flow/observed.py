@@ -19,7 +19,7 @@ from claims_pipeline.flow.step import Step
 from claims_pipeline.telemetry import lineage, logs, traces
 from claims_pipeline.telemetry.lineage import Data
 from claims_pipeline.telemetry.logs import Field, Level
-from claims_pipeline.vocabulary import DumpStatus, DumpVerdict
+from claims_pipeline.vocabulary import NO_ROWS_AS_USUAL, DumpStatus, DumpVerdict
 from claims_pipeline.warehouse import reports
 from claims_pipeline.warehouse.ddl import sql_type
 from claims_pipeline.warehouse.ledger import Dump
@@ -114,7 +114,8 @@ def _known(step: Step, dump: Dump) -> dict[str, Field]:
 def _ended(dump: Dump) -> tuple[Level, str]:
     if dump.status is DumpStatus.REFUSED:
         return "warning", "dump_held" if dump.verdict is DumpVerdict.HELD else "dump_refused"
-    return "warning" if dump.verdict is DumpVerdict.EMPTY else "info", f"dump_{dump.status.value}"
+    strange = dump.verdict is DumpVerdict.EMPTY and dump.reason != NO_ROWS_AS_USUAL
+    return "warning" if strange else "info", f"dump_{dump.status.value}"
 
 
 def _attributes(fields: dict[str, Field]) -> dict[str, traces.Value]:

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from claims_pipeline.errors import ClaimsPipelineError
+from claims_pipeline.feeds import Feed
 from claims_pipeline.services import Services
-from claims_pipeline.vocabulary import CheckOutcome, DumpStatus, DumpVerdict
+from claims_pipeline.vocabulary import NO_ROWS, NO_ROWS_AS_USUAL, CheckOutcome, DumpStatus, DumpVerdict
 from claims_pipeline.warehouse import ledger
 from claims_pipeline.warehouse.ledger import Dump
 
@@ -70,6 +71,11 @@ class Step:
 def waits(dump: Dump, doubt: str) -> str:
     """The reason of a dump that is held."""
     return f"{doubt}; waits for `claims-pipeline approve {dump.dump_id}` or `reject`"
+
+
+def no_rows(feed: Feed | None) -> str:
+    """The reason of a dump without a row, which says whether a person is to know of it."""
+    return NO_ROWS_AS_USUAL if feed is not None and feed.empty_is_usual else NO_ROWS
 
 
 def refuse_pruned(dump: Dump) -> None:

@@ -15,7 +15,7 @@ from claims_pipeline.errors import BadDump, Transient
 from claims_pipeline.feeds import Feed, feeds_of
 from claims_pipeline.feeds.drift import Delivered, compare
 from claims_pipeline.flow.archiving import note_of
-from claims_pipeline.flow.step import Step, refuse_pruned, waits
+from claims_pipeline.flow.step import Step, no_rows, refuse_pruned, waits
 from claims_pipeline.frames.stream import Compression
 from claims_pipeline.landing import layout, s3, sidecars
 from claims_pipeline.landing.s3_files import object_writer
@@ -42,7 +42,7 @@ def validate(step: Step, dump: Dump, feed: Feed) -> Dump:
         return step.settle(dump, DumpStatus.REFUSED, verdict, str(error), outcome)
     failpoints.reach("validate.uploaded")
     if result.read == 0:
-        return step.settle(dump, DumpStatus.SKIPPED, DumpVerdict.EMPTY, "no rows")
+        return step.settle(dump, DumpStatus.SKIPPED, DumpVerdict.EMPTY, no_rows(feed))
     validated = _validated(step, dump, feed, key, result, register)
     failpoints.reach("validate.settled")
     return validated

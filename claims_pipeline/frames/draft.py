@@ -22,6 +22,7 @@ from claims_pipeline.frames.header import SHOWABLE
 
 SAMPLE_ROWS = 20_000
 _SNIFFED_BYTES = 1 << 16
+_COMPRESSED = (".gz", ".zst", ".bz2")
 
 _PERSONAL_NAME = re.compile(
     r"name|(^|_)age|ssn|social|birth|dob|e?mail|phone|mobile|cell|fax|address|street|suburb|city|zip|postcode|post_code|latitude"
@@ -65,7 +66,7 @@ def draft(sample: Path, *, sender: str) -> str:
     """The text of a sender's module, to be read, corrected and saved in `claims_pipeline/feeds/`.
 
     Args:
-        sample: a CSV or Parquet file; its first rows are looked at.
+        sample: a CSV (compressed or not, as its name says) or Parquet file; its first rows are looked at.
         sender: identifier of the sender.
 
     Raises:
@@ -73,13 +74,15 @@ def draft(sample: Path, *, sender: str) -> str:
             may be a value.
     """
     parquet = sample.suffix == ".parquet"
-    delimiter = "," if parquet else _sniffed(sample)
-    table = _parquet(sample) if parquet else _csv(sample, delimiter)
+    header = b"" if parquet else _first_line(sample)
+    delimiter = _sniffed(header)
+    table = _parquet(sample) if parquet else _csv(sample, header, delimiter)
     table = table.rename_columns(
         [name if SHOWABLE.fullmatch(name) else f"column_{i}" for i, name in enumerate(table.column_names, 1)]
     )
     drafted = [_column(name, table.column(i)) for i, name in enumerate(table.column_names)]
-    stem = _STAMP.split(sample.stem)[0].strip("_-. ") or "dump"
+    unpacked = sample.stem if sample.suffix in _COMPRESSED else sample.name
+    stem = _STAMP.split(Path(unpacked).stem)[0].strip("_-. ") or "dump"
     dataset = _snake(stem)
     key = _key(drafted)
     version = next(
@@ -202,9 +205,16 @@ def _parquet(sample: Path) -> pa.Table:
         raise BadDump("dump.unreadable", f"{sample.name} is no Parquet file") from None
 
 
-def _csv(sample: Path, delimiter: str) -> pa.Table:
-    with sample.open("rb") as file:
-        names = _header(file.readline(), delimiter)
+def _first_line(sample: Path) -> bytes:
+    try:
+        with pa.input_stream(str(sample)) as file:  # decompresses what its name says is compressed, as read_csv does
+            return bytes(file.read(_SNIFFED_BYTES)).partition(b"\n")[0]
+    except OSError:
+        raise BadDump("dump.unreadable", f"{sample.name} cannot be read") from None
+
+
+def _csv(sample: Path, header: bytes, delimiter: str) -> pa.Table:
+    names = _header(header, delimiter)
     try:
         return pyarrow.csv.read_csv(
             sample,
@@ -215,7 +225,7 @@ def _csv(sample: Path, delimiter: str) -> pa.Table:
                 column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True
             ),
         )[:SAMPLE_ROWS]
-    except pa.ArrowException:
+    except (pa.ArrowException, OSError):
         raise BadDump("dump.unreadable", f"{sample.name} is no CSV file in UTF-8 with a header") from None
 
 
@@ -230,10 +240,8 @@ def _header(line: bytes, delimiter: str) -> list[str]:
     return names
 
 
-def _sniffed(sample: Path) -> str:
-    with sample.open("rb") as file:
-        first = file.read(_SNIFFED_BYTES).partition(b"\n")[0].decode("utf-8", "replace")
-    return max(",;\t|", key=first.count)
+def _sniffed(header: bytes) -> str:
+    return max(",;\t|", key=header.decode("utf-8", "replace").count)
 
 
 def _snake(name: str) -> str:

@@ -8,6 +8,7 @@ import re
 _NOTE = re.compile(r"\.(manifest|pruned|decision\.\d+)\.json$")
 _TOKEN_KEY = re.compile(r"-k([A-Za-z0-9]+)$")
 _VALIDATED = re.compile(r"(.*/[0-9a-f]{12})(?:-e\d+)?(-k[A-Za-z0-9]+)?")
+_FRAMES = re.compile(r"(?:rebuild/[^/]+/)?validated/[^/]+/[^/]+/year=\d{4}/month=\d\d/day=\d\d/dump=\d+/[^/]+")
 _DUMP = re.compile(r"(?:raw|validated)/[^/]+/[^/]+/year=\d{4}/month=\d\d/day=\d\d/dump=(\d+)/")
 
 
@@ -72,6 +73,11 @@ def validated_key(
     version = f"{contract[:12]}-e{generation}" if generation else contract[:12]
     version += f"-k{token_key}" if token_key else ""
     return f"validated/{_partition(sender, dataset, day)}/dump={dump_id}/{version}"
+
+
+def is_frames(folder: str) -> bool:
+    """Whether it is one folder of validated frames, and neither a part of the archive above it nor anything else."""
+    return _FRAMES.fullmatch(folder) is not None
 
 
 def token_key_of(frames_key: str) -> str:

@@ -69,6 +69,7 @@ def _groups() -> list[Json]:
             "Upkeep",
             _lines("Age of the last good backup", f"max:{metrics.BACKUP_AGE.name}{{$env}}"),
             _lines("Age of the last good restore drill", f"max:{metrics.DRILL_AGE.name}{{$env}}"),
+            _lines("Age of the audit's last verification", f"max:{metrics.AUDIT_AGE.name}{{$env}}"),
             _lines("Size of the last backup", f"max:{metrics.BACKUP_BYTES.name}{{$env}}"),
             _lines("Time of the last backup", f"max:{metrics.BACKUP_DURATION.name}{{$env}}"),
             _bars("Failed tasks", _count(metrics.UPKEEP_FAILED, "task", sender=False)),

@@ -204,6 +204,12 @@ MONITORS = (
         "The daily look at the audit's chains found a broken one, or could not be made.", Runbook.AUDIT_BROKEN,
         _counted("12h", metrics.UPKEEP_FAILED, "task:audit"), above=0, priority=1,
     ),
+    Monitor(
+        "audit_too_old", "The last verification of the audit is too old",
+        "For two days no verification found the audit unbroken: none was started, or each failed.",
+        Runbook.AUDIT_BROKEN,
+        _gauge("2h", metrics.AUDIT_AGE), above=2 * _DAY, warn_above=26 * _HOUR, priority=2, every_minutes=1440,
+    ),
     *(
         Monitor(
             f"{task}_failed", f"Upkeep: {task_title(task)} failed", "A task failed; Slack and its run say why.", page,

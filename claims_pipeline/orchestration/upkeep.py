@@ -6,11 +6,12 @@ Belongs here: when tasks run, what they show, and that a failed one is told. Doe
 import datetime as dt
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import dagster as dg
 
-from claims_pipeline import checks
+from claims_pipeline import auditing, checks
 from claims_pipeline.backup import Backups, Restored, describe
 from claims_pipeline.errors import ClaimsPipelineError, Transient, safe_text
 from claims_pipeline.feeds import all_senders
@@ -204,37 +205,38 @@ def _backups(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> B
 
 
 def backup_schedules() -> list[dg.ScheduleDefinition]:
-    """Backup daily, drill weekly, and their age hourly."""
+    """Backup daily, drill weekly."""
     return [
         upkeep_schedule(BACKUP, cron="0 2 * * *", description="Backs the warehouse up, daily."),
         upkeep_schedule(
             RESTORE_DRILL, cron="0 4 * * 0", description="Restores the newest backup, weekly, to prove it."
         ),
-        _age_schedule(),
     ]
 
 
-def _age_schedule() -> dg.ScheduleDefinition:
+def age_schedule() -> dg.ScheduleDefinition:
+    """How long ago upkeep succeeded, hourly: nothing else tells of schedules that are off."""
+
     @dg.schedule(
-        name="backup_age",
+        name="upkeep_age",
         cron_schedule="30 * * * *",
         execution_timezone="UTC",
         target=dg.AssetSelection.assets(BACKUP),
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Sends the age of the last good backup and drill, which grows when they stop; starts no run.",
+        description="Sends the age of the last good backup, restore drill and verification of the audit, which grows "
+        "when they stop; starts no run.",
     )
-    def backup_age(context: dg.ScheduleEvaluationContext, pipeline: PipelineResource) -> dg.SkipReason:
-        pipeline.flow("backup-age").prepare([])
+    def upkeep_age(context: dg.ScheduleEvaluationContext, pipeline: PipelineResource) -> dg.SkipReason:
+        pipeline.flow("upkeep-age").prepare([])
         with pipeline.services.database() as connection:
             now = backup_log.standing(connection)
-        pipeline.alerts().backups(
-            backup_age=now.backup_age,
-            drill_age=now.drill_age,
-            backup_bytes=now.backup_bytes,
-            backup_seconds=now.backup_seconds,
-        )
+        alerts = pipeline.alerts()
+        alerts.backups(**asdict(now))
+        audit_age = auditing.age(pipeline.services)  # last: asks S3, whose failure is no old backup
+        alerts.audit(age=audit_age)
         return dg.SkipReason(
-            f"last good backup {now.backup_age / 3600:.1f} h ago, last good drill {now.drill_age / 3600:.1f} h ago"
+            f"last good backup {now.backup_age / 3600:.1f} h ago, last good drill {now.drill_age / 3600:.1f} h ago, "
+            f"audit verified {audit_age / 3600:.1f} h ago"
         )
 
-    return backup_age
+    return upkeep_age

@@ -35,13 +35,15 @@ class Expectation:
         told_at: when the first of it was told, or, while nothing was, when that was last tried; UTC.
         recovered_at: when it was told that missing dumps had come, or, while that was not, when what followed the first
             was last tried; UTC.
-        waits: whether the channel has just refused a message, and is not to be asked again yet.
+        refused: whether the channel has not taken what there was to tell when it was last asked.
+        waits: whether that was just now, and it is not to be asked again yet.
     """
 
     delivery: Delivery
     told: tuple[DeliveryNews, ...] = ()
     told_at: dt.datetime | None = None
     recovered_at: dt.datetime | None = None
+    refused: bool = False
     waits: bool = False
 
 
@@ -71,14 +73,12 @@ def select(connection: psycopg.Connection, feeds: Sequence[Feed], *, since: dt.d
     named = {"sender": feeds[0].sender.name, "datasets": [feed.dataset for feed in feeds], "since": since}
     named |= {"feeds": [feed.name for feed in feeds], "retry_after": RETRY_AFTER}
     known, arrivals = {}, {}
-    for feed, day, moments, state, due_at, due, dumps, completed_at, told, *told_at in connection.execute(
-        _SELECT, named
-    ):
+    for feed, day, moments, state, due_at, due, dumps, completed_at, told, *when in connection.execute(_SELECT, named):
         if moments:
             arrivals[feed, day] = tuple(moments)
         if state:
             delivery = Delivery(feed, day, DeliveryState(state), due_at, due, dumps, completed_at)
-            known[feed, day] = Expectation(delivery, tuple(map(DeliveryNews, told)), *told_at)
+            known[feed, day] = Expectation(delivery, tuple(map(DeliveryNews, told)), *when)
     return Known(known, arrivals)
 
 
@@ -140,10 +140,11 @@ arrived as (
         array_agg(uploaded_at order by uploaded_at) filter (where not undone),
         array_agg(uploaded_at order by uploaded_at)) as moments
     from names group by 1, 2),
-expected as (select * from ops.expectation where feed = any(%(feeds)s) and delivery_day >= %(since)s)
+expected as (
+    select *, case when told = '{}' then told_at when not 'recovered' = any(told) then recovered_at end as refused_at
+    from ops.expectation where feed = any(%(feeds)s) and delivery_day >= %(since)s)
 select feed, delivery_day, moments, state, due_at, dumps_due, dumps, completed_at, told, told_at, recovered_at,
-    coalesce(case when told = '{}' then told_at when not 'recovered' = any(told) then recovered_at end
-        > now() - %(retry_after)s, false)
+    refused_at is not null, coalesce(refused_at > now() - %(retry_after)s, false)
 from expected full join arrived using (feed, delivery_day)"""
 _NOTE = """
 update ops.expectation

@@ -318,10 +318,7 @@ def members(connection: psycopg.Connection) -> dict[str, list[str]]:
         " where r.rolname = any(%s) and pg_has_role(m.oid, r.oid, 'MEMBER') order by 1, 2",
         [[*Role]],
     )
-    found: defaultdict[str, list[str]] = defaultdict(list)
-    for role, member in rows:
-        found[role].append(member)
-    return dict(found)
+    return _by_role(rows)
 
 
 def memberships(connection: psycopg.Connection) -> dict[str, list[str]]:
@@ -335,6 +332,10 @@ def memberships(connection: psycopg.Connection) -> dict[str, list[str]]:
         " where r.rolname = any(%s) order by 1, 2",
         [[*Role]],
     )
+    return _by_role(rows)
+
+
+def _by_role(rows: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     found: defaultdict[str, list[str]] = defaultdict(list)
     for role, other in rows:
         found[role].append(other)

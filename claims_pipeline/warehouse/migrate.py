@@ -5,6 +5,7 @@ Belongs here: running migrations, once each, in order, and recording contracts. 
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 from collections.abc import Iterable
 from importlib import resources
@@ -91,6 +92,14 @@ def is_migrated(connection: psycopg.Connection) -> bool:
         return False
     applied = {row[0] for row in connection.execute("select name from public.claims_pipeline_migration")}
     return all(file.name in applied for file in _files())
+
+
+def set_up_at(connection: psycopg.Connection) -> dt.datetime:
+    """When the first SQL file was applied, UTC: the age of a database that is migrated."""
+    row = connection.execute("select min(applied_at) from public.claims_pipeline_migration").fetchone()
+    assert row is not None  # noqa: S101 - an aggregate has one row
+    moment: dt.datetime = row[0]
+    return moment
 
 
 def _files() -> list[Traversable]:

@@ -133,10 +133,21 @@ class FeedStatus:
     dumps_waiting: int = 0
 
 
+_FEED_STATUS = """
+select feed, greatest(last_loaded_day, last_empty_day) as last_loaded_day, last_loaded_at, dumps_loaded, dumps_open,
+       dumps_refused, dumps_skipped, dumps_waiting
+from ops.feed_status
+left join (select sender || '/' || dataset as feed, max(delivery_day) as last_empty_day
+           from ops.dump where verdict = 'empty' group by 1) empty using (feed)
+order by feed
+"""
+"""As `last_loaded_day` has it: a day whose dump was truly empty is in the table too."""
+
+
 def feed_status(connection: psycopg.Connection) -> list[FeedStatus]:
     """The state of every feed that ever had a dump."""
     with connection.cursor(row_factory=class_row(FeedStatus)) as cursor:
-        return cursor.execute("select * from ops.feed_status order by feed").fetchall()
+        return cursor.execute(_FEED_STATUS).fetchall()
 
 
 def quarantine_of(connection: psycopg.Connection, dump_id: int) -> list[tuple[str, int]]:

@@ -37,6 +37,7 @@ def test_every_metric_that_is_sent_is_documented_with_its_type_and_tags(statsd: 
     sink(statsd).delivered(DeliveryNews.LATE, [TOO_LATE])
     sink(statsd).upkeep_failed(task="backup", title="Upkeep: backup failed", text="no room")
     sink(statsd).backups(backup_age=1.5, drill_age=2.5, backup_bytes=3, backup_seconds=4.5)
+    sink(statsd).audit(age=5.5)
     sink(statsd).events({"new": 2, "unheard": 1}, oldest_seconds=3.5)
     sink(statsd).heartbeat()
     sink(statsd).caught_up()

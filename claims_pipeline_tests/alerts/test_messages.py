@@ -188,6 +188,30 @@ def test_a_report_without_a_next_step_gets_one(report: RunReport, step: str) -> 
     assert f"*What to do*\n{step}" in said(run_message(report))
 
 
+HELD = dataclasses.replace(REFUSED, verdict=DumpVerdict.HELD, file="va/held.csv", reason="rows; " * 90 + "`approve 7`")
+EMPTY = dataclasses.replace(REFUSED, status=DumpStatus.SKIPPED, verdict=DumpVerdict.EMPTY, file="va/empty.csv")
+
+
+def test_what_to_do_is_about_the_worst_dump_whatever_came_before() -> None:
+    message = run_message(dataclasses.replace(ATTENTION, dumps=(EMPTY, REFUSED)))
+    assert f"*What to do*\nRun `claims-pipeline explain {REFUSED.file}`" in said(message)
+
+
+def test_a_held_dump_asks_for_a_decision() -> None:
+    message = run_message(dataclasses.replace(ATTENTION, dumps=(REFUSED, HELD)))
+    assert "explain va/held.csv`; who knows the feed then decides: `claims-pipeline approve` loads it" in said(message)
+
+
+def test_a_long_reason_keeps_its_end_where_the_command_is() -> None:
+    assert "…" in (text := said(run_message(dataclasses.replace(ATTENTION, dumps=(HELD,)))))
+    assert "'approve 7'" in text
+
+
+def test_the_notification_says_what_was_not_loaded() -> None:
+    message = run_message(dataclasses.replace(FAILURE, dumps=(HELD, EMPTY, HELD, LOADED, REFUSED)))
+    assert message.text.endswith("failed. not loaded: 2 held, 1 empty, 1 refused")
+
+
 def test_a_key_with_spaces_is_quoted_for_the_shell() -> None:
     dump = dataclasses.replace(REFUSED, file="va/my claims.csv")
     assert "claims-pipeline explain 'va/my claims.csv'" in said(

@@ -79,9 +79,13 @@ def test_a_crash_updates_the_message_that_the_run_had(alerts: Alerts, slack_api:
     assert slack_api.methods == ["chat.update"]
 
 
-def test_missing_dumps_are_told_and_counted(quiet: Alerts, slack_api: SlackListener, statsd: StatsdListener) -> None:
+def test_missing_dumps_are_told_in_quiet_mode_too(quiet: Alerts, slack_api: SlackListener) -> None:
     told = quiet.delivered(news=DeliveryNews.MISSING, deliveries=[ABSENT], sender="va_form526", timezone="UTC")
     assert told is not None
+
+
+def test_missing_dumps_are_counted(quiet: Alerts, statsd: StatsdListener) -> None:
+    quiet.count_deliveries(DeliveryNews.MISSING, [ABSENT])
     assert [(line.name, line.tags["dataset"]) for line in statsd.metrics()] == [("claims.dumps.missing", "submissions")]
 
 

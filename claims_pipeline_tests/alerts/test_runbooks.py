@@ -15,10 +15,10 @@ import typer.main
 
 from claims_pipeline.alerts import Alerts, SlackSink, router
 from claims_pipeline.alerts.messages import TASKS
-from claims_pipeline.alerts.runbooks import OF_TASK, Runbook, of_report, of_task
+from claims_pipeline.alerts.runbooks import OF_TASK, Runbook, of_dumps, of_report, of_task
 from claims_pipeline.cli import app
 from claims_pipeline.settings import PROJECT_ROOT
-from claims_pipeline.vocabulary import DeliveryNews, DumpStatus, DumpVerdict
+from claims_pipeline.vocabulary import NO_ROWS_AS_USUAL, DeliveryNews, DumpStatus, DumpVerdict
 from claims_pipeline_tests.alerts.reports import ABSENT, ATTENTION, FAILURE, LOADED, REFUSED, SUCCESS, TOO_LATE
 from claims_pipeline_tests.fix_listeners import SlackListener
 
@@ -84,6 +84,11 @@ def test_a_run_that_did_not_go_well_has_a_page(report: object) -> None:
 def test_the_page_is_that_of_what_became_of_the_dump(status: DumpStatus, verdict: DumpVerdict, page: Runbook) -> None:
     dump = replace(REFUSED, status=status, verdict=verdict)
     assert of_report(replace(ATTENTION, dumps=(LOADED, dump), failed_checks=())) is page
+
+
+def test_a_usual_empty_dump_has_no_page() -> None:
+    dump = replace(REFUSED, status=DumpStatus.SKIPPED, verdict=DumpVerdict.EMPTY, reason=NO_ROWS_AS_USUAL)
+    assert of_dumps([LOADED, dump]) is None
 
 
 SENT: dict[Runbook, Callable[[Alerts], object]] = {

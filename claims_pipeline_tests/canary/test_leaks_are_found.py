@@ -23,7 +23,8 @@ import pyarrow
 import pytest
 
 from claims_pipeline import catching_up, checks
-from claims_pipeline.alerts import datadog, messages
+from claims_pipeline.alerts import datadog
+from claims_pipeline.alerts.messages import runs
 from claims_pipeline.flow import Flow, observed
 from claims_pipeline.frames import treat
 from claims_pipeline.frames.rejects import Rejects
@@ -67,7 +68,7 @@ def leaky(stage: Scene) -> Iterator[Scene]:
 def _careless(patch: pytest.MonkeyPatch, value: Leak) -> None:
     """Changes to the product as somebody could make them, for a run."""
     budget, stages, headline, tags = (
-        checks.rejects_within_budget, describe.stages_table, messages.run_headline, datadog._feed_tags,
+        checks.rejects_within_budget, describe.stages_table, runs.run_headline, datadog._feed_tags,
     )  # fmt: skip
     validate, add, figures, reads = Flow.validate, Rejects.add, observed.figures, observed._reads
 
@@ -83,7 +84,7 @@ def _careless(patch: pytest.MonkeyPatch, value: Leak) -> None:
         checks, "rejects_within_budget", lambda *a, **k: replace(budget(*a, **k), summary=value("check's summary"))
     )
     patch.setattr(describe, "stages_table", lambda dumps: (stages(dumps), dg.MetadataValue.text(value("metadata")))[1])
-    patch.setattr(messages, "run_headline", lambda *a, **k: headline(*a, **k) + value("headline"))
+    patch.setattr(runs, "run_headline", lambda *a, **k: headline(*a, **k) + value("headline"))
     patch.setattr(datadog, "_feed_tags", lambda feed: {**tags(feed), "dataset": value("tag")})
     patch.setattr(observed, "figures", lambda *a: {**figures(*a), "reason": value("attribute")})
     patch.setattr(observed, "_reads", lambda *a: [replace(one, name=value("dataset")) for one in reads(*a)])

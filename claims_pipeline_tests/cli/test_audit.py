@@ -7,9 +7,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from claims_pipeline import auditing
+from claims_pipeline.services import Services
+from claims_pipeline.settings import get_settings
 from claims_pipeline_tests.cli.terminal import call, call_json
 from claims_pipeline_tests.fix_dagster import CodeLocation, as_csv, upload_lines, upload_name
 
+DAY = 86_400
 CHAIN = "ops.load va_form526/form526_uploads"
 
 
@@ -70,6 +74,35 @@ def test_kept_heads_that_somebody_deleted_are_missed(loaded: CodeLocation) -> No
     assert call("audit", "verify").exit_code == 1
     call("audit", "heads", "--keep")
     assert call("audit", "verify").exit_code == 0
+
+
+def age() -> float:
+    """Seconds since the audit was found unbroken, as it is sent."""
+    return auditing.age(Services(get_settings()))
+
+
+@pytest.fixture
+def old(location: CodeLocation) -> CodeLocation:
+    """A code location whose database was set up four days ago."""
+    with psycopg.connect(location.database_url) as connection:
+        connection.execute("update public.claims_pipeline_migration set applied_at = now() - interval '4 days'")
+    return location
+
+
+def test_the_age_of_an_audit_that_was_never_verified_is_that_of_the_database(old: CodeLocation) -> None:
+    assert call("audit", "verify").exit_code == 0  # keeps no heads: nobody would know of it
+    assert 4 * DAY < age() < 5 * DAY
+
+
+def test_a_verification_that_keeps_heads_ends_the_age(old: CodeLocation) -> None:
+    assert call("audit", "verify", "--keep").exit_code == 0
+    assert age() < DAY
+
+
+def test_a_verification_of_a_broken_audit_leaves_the_age_as_it_was(old: CodeLocation) -> None:
+    tamper(old, "insert into ops.backup (kind, passed, run_id) values ('backup', true, 'slipped in')")
+    assert call("audit", "verify", "--keep").exit_code == 1
+    assert age() > 4 * DAY
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"a": 1}'])

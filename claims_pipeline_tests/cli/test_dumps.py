@@ -241,7 +241,7 @@ def test_only_held_dumps_can_be_decided_on(location: CodeLocation, command: str)
     location.put(upload_name(), as_csv(upload_lines()))
     call("catch-up")
     result = call(command, NAME, "--reason", "ticket 12")
-    assert (result.exit_code, "0 of them held" in " ".join(result.stderr.split())) == (3, True)
+    assert (result.exit_code, f"{NAME} is held: dump 1 is loaded" in " ".join(result.stderr.split())) == (3, True)
 
 
 def test_retry_takes_up_a_refused_dump_again(location: CodeLocation) -> None:

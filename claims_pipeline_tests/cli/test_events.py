@@ -72,7 +72,7 @@ def test_looking_takes_nothing_out_and_hides_nothing(queues: Queues) -> None:
 
 def test_what_is_understood_goes_back(queues: Queues) -> None:
     queues.bury("Jane Doe", EVENT)
-    assert call_json("events", "redrive") == {"sent": 1, "left": 1}
+    assert call_json("events", "redrive") == {"sent": 1, "left": 1, "more": False}
     assert (queues.bodies(queues.url), queues.bodies(f"{queues.url}-dead")) == ([EVENT], ["Jane Doe"])
 
 
@@ -81,6 +81,13 @@ def test_everything_goes_back_when_asked(queues: Queues) -> None:
     result = call("events", "redrive", "--all")
     assert (result.exit_code, queues.bodies(f"{queues.url}-dead")) == (0, [])
     assert len(queues.bodies(queues.url)) == 10  # of one call
+
+
+def test_that_there_may_be_more_is_said(queues: Queues, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("claims_pipeline.dead_letters.MOST_MESSAGES", 1)
+    queues.bury(EVENT)
+    result = call("events", "redrive")
+    assert (result.exit_code, "run it again" in result.stdout) == (1, True)
 
 
 def test_a_queue_without_a_dead_letter_queue_is_said(queues: Queues, cloud: Cloud, configure: Configure) -> None:

@@ -35,7 +35,7 @@ def test_a_catch_up_sends_its_sign_and_how_things_stand(location: CodeLocation, 
     names = {line.name for line in agent.metrics()}
     assert names >= {
         "claims.catch_up", "claims.dumps.held", "claims.feed.days_behind", "claims.reports.behind", "claims.backup.age",
-        "claims.backup.drill.age",
+        "claims.backup.drill.age", "claims.audit.age",
     }  # fmt: skip
 
 
@@ -63,7 +63,8 @@ def test_a_dump_that_was_not_finished_is_a_failed_run(location: CodeLocation, ag
 @pytest.mark.parametrize(
     ("command", "task"),
     [
-        ("backup now", "backup"), ("backup drill", "restore_drill"), ("prune --apply", "prune"),
+        ("backup now", "backup"), ("backup drill", "restore_drill"), ("rebuild-drill", "rebuild_drill"),
+        ("prune --apply", "prune"), ("backup prune --apply", "backup_prune"),
         ("audit verify", "audit"), ("audit heads --keep", "audit"),
     ],
 )  # fmt: skip

@@ -45,4 +45,4 @@ def test_undo_of_what_is_not_in_effect_says_so(loaded: CodeLocation) -> None:
     call("undo", NAME, "--reason", "withdrawn")
     result = call("undo", NAME, "--reason", "withdrawn")
     assert result.exit_code == 3
-    assert "0 of them in effect" in " ".join(result.stderr.split())
+    assert "is in effect: dump 1 is undone" in " ".join(result.stderr.split())

@@ -16,6 +16,7 @@ from moto.server import ThreadedMotoServer
 from claims_pipeline.feeds import all_feeds
 from claims_pipeline.orchestration.audit import audit_schedule
 from claims_pipeline.orchestration.prune import prune_schedule
+from claims_pipeline.orchestration.rebuild_drill import rebuild_drill_schedule
 from claims_pipeline.orchestration.upkeep import backup_schedules
 from claims_pipeline.settings import Settings
 from claims_pipeline_tests.deploy.chart import KUBERNETES, NAMESPACE, PLACES, values_of
@@ -25,6 +26,7 @@ EXAMPLE = {
     one["metadata"]["name"]: set(one["stringData"])
     for one in yaml.safe_load_all((KUBERNETES / "secrets.example.yaml").read_text())
 }
+UPKEEP = ("backup", "prune", "audit", "restore-drill", "rebuild-drill")
 LEAN = [overlay for overlay in OVERLAYS if overlay.endswith("-lean")]
 
 
@@ -146,7 +148,7 @@ def test_the_migration_runs_as_owner_and_what_follows_it_waits(overlay: str) -> 
 @pytest.mark.parametrize("overlay", LEAN)
 def test_the_lean_mode_never_runs_two_of_a_kind_and_gives_up_what_hangs(overlay: str) -> None:
     jobs = _cronjobs(overlay)
-    assert jobs.keys() == {"catch-up", "backup", "prune", "audit", "restore-drill"}
+    assert jobs.keys() == {"catch-up", *UPKEEP}
     assert {spec["concurrencyPolicy"] for spec in jobs.values()} == {"Forbid"}
     assert all(spec["jobTemplate"]["spec"]["activeDeadlineSeconds"] for spec in jobs.values())
 
@@ -157,7 +159,7 @@ def test_the_lean_mode_loads_as_the_loader_and_keeps_up_as_the_owner(overlay: st
     loads = found.pop("claims-pipeline-catch-up")
     assert loads["serviceAccountName"] == "claims-pipeline-loader"
     assert "claims-pipeline-owner" not in secrets_named(loads["containers"][0])
-    for task in ("backup", "prune", "audit", "restore-drill"):
+    for task in UPKEEP:
         spec = found[f"claims-pipeline-{task}"]
         assert spec["serviceAccountName"] == "claims-pipeline-owner"
         assert "claims-pipeline-owner" in secrets_named(spec["containers"][0])
@@ -167,10 +169,10 @@ def test_the_lean_mode_loads_as_the_loader_and_keeps_up_as_the_owner(overlay: st
 def test_upkeep_of_the_lean_mode_keeps_the_hours_of_dagster(overlay: str) -> None:
     of_dagster = {
         schedule.name.replace("_", "-"): schedule.cron_schedule
-        for schedule in (*backup_schedules(), prune_schedule(), audit_schedule())
+        for schedule in (*backup_schedules(), prune_schedule(), audit_schedule(), rebuild_drill_schedule())
     }
     jobs = {name: spec for name, spec in _cronjobs(overlay).items() if name != "catch-up"}
-    assert {name: spec["schedule"] for name, spec in jobs.items()}.items() <= of_dagster.items()
+    assert {name: spec["schedule"] for name, spec in jobs.items()} == of_dagster
     assert {spec["timeZone"] for spec in jobs.values()} == {"Etc/UTC"}
 
 

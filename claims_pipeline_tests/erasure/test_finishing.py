@@ -11,6 +11,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from claims_pipeline.erasure import finish
+from claims_pipeline.landing import layout
 from claims_pipeline.services import Services
 from claims_pipeline.upkeep import Kind, chores_of, prune
 from claims_pipeline_tests.fix_pipeline import Pipeline
@@ -18,7 +19,10 @@ from claims_pipeline_tests.fix_pipeline import Pipeline
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-LOCKED, FREE = "validated/va_form526/a/2026-01-01/1-x", "validated/va_form526/a/2026-01-01/2-x"
+LOCKED, FREE = (
+    layout.validated_key(sender="va", dataset="a", day=dt.date(2026, 1, 1), dump_id=number, contract="0" * 12)
+    for number in (1, 2)
+)
 
 
 @pytest.fixture
@@ -52,9 +56,23 @@ def erased(pipeline: Pipeline, locking: S3Client) -> Services:
             "insert into ops.erasure (kind, sender, persons, rows, objects, not_searched, unread, note, requested_by,"
             " reason, run_id) values ('erase', 'va_form526', '{}', '{}', '[]', 0, 0, '', 'ada', 'a test', 'r')"
         )
-        for key in (LOCKED, FREE):
-            connection.execute("insert into ops.erasing select %s, erasure_id from ops.erasure", [key])
+    note(pipeline.services, LOCKED, FREE)
     return Services(pipeline.services.settings, lambda: locking)
+
+
+def note(services: Services, *keys: str) -> None:
+    with services.owner_database() as connection, connection.cursor() as cursor:
+        cursor.executemany("insert into ops.erasing select %s, erasure_id from ops.erasure", [(key,) for key in keys])
+
+
+def test_nothing_but_a_folder_of_frames_is_deleted_whatever_a_run_has_noted(erased: Services) -> None:
+    bucket, keys = erased.settings.archive_bucket, {"raw", "raw/va/a", "audit", "validated", FREE.rpartition("/")[0]}
+    for key in keys:
+        erased.s3.put_object(Bucket=bucket, Key=f"{key}/kept")
+    note(erased, *keys)
+    assert finish(erased, apply=False).deleted == (LOCKED, FREE)
+    assert finish(erased).deleted == (FREE,)
+    assert all(erased.s3.head_object(Bucket=bucket, Key=f"{key}/kept") for key in keys)
 
 
 def test_a_locked_folder_is_told_and_does_not_keep_the_others(erased: Services) -> None:

@@ -23,6 +23,7 @@ from claims_pipeline.feeds.contract import (
     Reduce,
     Reduction,
     Sender,
+    Snapshot,
     Text,
     Token,
     column,
@@ -46,6 +47,11 @@ class Visits(FeedModel):
 
 def _feed(**facts: object) -> Feed:
     return Feed(SENDER, "visits", Visits, (r"visits_(?P<stamp>\d{14})\.csv$",), **facts)  # type: ignore[arg-type]  # of any kind, wrong ones too
+
+
+def test_an_empty_snapshot_is_never_usual() -> None:
+    with pytest.raises(ValueError, match="clinic/visits: an empty snapshot would delete"):
+        _feed(snapshot=Snapshot(), empty_is_usual=True)
 
 
 def test_stored_columns_follow_from_treatments() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gzip
 import importlib.util
 from pathlib import Path
 
@@ -74,6 +75,14 @@ def test_no_value_of_the_sample_is_in_it(drafted: tuple[str, Feed]) -> None:
     assert not [value for value in ("canary", "North", "South", "007", "61.25", "2026-01-02") if value in text]
 
 
+def test_a_compressed_sample_gives_the_same_columns(tmp_path: Path, drafted: tuple[str, Feed]) -> None:
+    sample = tmp_path / "visits_20260101120000.csv.gz"
+    sample.write_bytes(gzip.compress(CSV.encode()))
+    feed = _feed(draft(sample, sender="clinic"), tmp_path)
+    assert (feed.name, feed.columns) == (drafted[1].name, drafted[1].columns)
+    assert feed.file_names == (r"^visits_(?P<stamp>[0-9TZ]+)\.csv\.gz$",)
+
+
 def test_a_parquet_sample_gives_a_parquet_feed(tmp_path: Path) -> None:
     sample = tmp_path / "Beds_20260101.parquet"
     seen = [dt.datetime(2026, 1, 1, 8, tzinfo=dt.UTC), None]
@@ -84,7 +93,7 @@ def test_a_parquet_sample_gives_a_parquet_feed(tmp_path: Path) -> None:
     assert isinstance(feed.format, Parquet)
 
 
-@pytest.mark.parametrize("name", ["broken.parquet", "broken.csv"])
+@pytest.mark.parametrize("name", ["broken.parquet", "broken.csv", "broken.csv.gz"])
 def test_a_file_of_another_kind_is_refused_without_its_content(tmp_path: Path, name: str) -> None:
     sample = tmp_path / name
     sample.write_bytes(b"\xff\xfecanary\x00\n\xff")

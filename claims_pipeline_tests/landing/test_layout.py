@@ -49,3 +49,11 @@ def test_the_folder_of_a_dump_is_found_from_any_key_in_it() -> None:
 
 def test_a_key_that_was_made_elsewhere_belongs_to_no_dump() -> None:
     assert [layout.dump_folder(key) for key in ("backups/x", f"rebuild/{RAW}", "raw/dump=7/v.csv")] == [None] * 3
+
+
+def test_frames_are_known_by_their_folder_those_of_rebuilds_and_erasures_too() -> None:
+    key = layout.validated_key(
+        sender="lab", dataset="visits", day=DAY, dump_id=7, contract="0123456789ab", generation=2, token_key="1"
+    )
+    assert all(map(layout.is_frames, (key, layout.erased_key(key, 3), f"{layout.REBUILD}claims-1a2b3c4d/{key}")))
+    assert not any(map(layout.is_frames, (f"{key}/", key.rpartition("/")[0], RAW, "validated", "")))

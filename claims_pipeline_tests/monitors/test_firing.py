@@ -87,6 +87,11 @@ def backups(backup: float, drill: float) -> Callable[[Alerts], object]:
     return lambda alerts: alerts.backups(backup_age=backup, drill_age=drill, backup_bytes=1, backup_seconds=1.0)
 
 
+def audit(age: float) -> Callable[[Alerts], object]:
+    """How long ago the audit was found unbroken."""
+    return lambda alerts: alerts.audit(age=age)
+
+
 def unheard(alerts: Alerts) -> None:
     """Four ticks that could not read the queue."""
     for _ in range(4):
@@ -95,7 +100,7 @@ def unheard(alerts: Alerts) -> None:
 
 def delivery(news: DeliveryNews) -> Callable[[Alerts], object]:
     """A delivery that was otherwise than agreed."""
-    return lambda alerts: alerts.delivered(news=news, deliveries=[TOO_LATE], sender="va_form526", timezone="UTC")
+    return lambda alerts: alerts.count_deliveries(news, [TOO_LATE])
 
 
 TROUBLES: dict[str, Callable[[Alerts], object]] = {
@@ -116,6 +121,7 @@ TROUBLES: dict[str, Callable[[Alerts], object]] = {
     "backup_too_old": backups(2.1 * DAYS, DAYS),
     "restore_drill_too_old": backups(DAYS, 15.1 * DAYS),
     "audit_broken": task("audit"),
+    "audit_too_old": audit(2.1 * DAYS),
     **{f"{name}_failed": task(name) for name in OF_TASK if name != "audit"},
     "upkeep_failed": task("prune"),
 }
@@ -138,7 +144,7 @@ def test_a_monitor_alerts_when_its_trouble_is_told(key: str, alerts: Alerts, sta
 
 
 def test_no_monitor_alerts_when_all_is_well(alerts: Alerts, statsd: StatsdListener) -> None:
-    for tell in (pulse(), backups(DAYS, 7 * DAYS), Alerts.heartbeat, Alerts.caught_up):
+    for tell in (pulse(), backups(DAYS, 7 * DAYS), audit(DAYS), Alerts.heartbeat, Alerts.caught_up):
         tell(alerts)
     alerts.run_ended(SUCCESS)
     delivery(DeliveryNews.RECOVERED)(alerts)

@@ -160,13 +160,13 @@ def test_schedules_and_their_times(repository: dg.RepositoryDefinition) -> None:
     assert found == {
         "audit": ("30 1 * * *", "UTC"),
         "backup": ("0 2 * * *", "UTC"),
-        "backup_age": ("30 * * * *", "UTC"),
         "digest": ("0 16 * * *", None),
         "missing_indici": ("0 10 * * *", "Pacific/Auckland"),
         "missing_va_form526": ("0 9 * * *", "UTC"),
         "prune": ("0 3 * * *", "UTC"),
         "rebuild_drill": ("0 5 * * 0", "UTC"),
         "restore_drill": ("0 4 * * 0", "UTC"),
+        "upkeep_age": ("30 * * * *", "UTC"),
     }
 
 

@@ -11,7 +11,7 @@ import pytest
 from claims_pipeline.backup import Backups
 from claims_pipeline.landing import backups as stored
 from claims_pipeline.local import postgres_program
-from claims_pipeline.orchestration.upkeep import BACKUP, RESTORE_DRILL, backup_schedules, tell_killed
+from claims_pipeline.orchestration.upkeep import BACKUP, RESTORE_DRILL, age_schedule, tell_killed
 from claims_pipeline.warehouse import backup_log
 from claims_pipeline_tests.fix_dagster import CodeLocation, Configure, whole_job
 from claims_pipeline_tests.fix_listeners import SlackListener, StatsdListener
@@ -112,13 +112,13 @@ def test_the_ages_are_sent_every_hour(
     kept_location: CodeLocation, configure: Configure, statsd: StatsdListener
 ) -> None:
     configure(datadog_statsd_host="127.0.0.1", datadog_statsd_port=statsd.port)
-    (schedule,) = [s for s in backup_schedules() if s.name == "backup_age"]
     with dg.build_schedule_context(
         instance=kept_location.instance, resources={"pipeline": kept_location.pipeline}
     ) as context:
-        said = schedule.evaluate_tick(context).skip_message or ""
+        said = age_schedule().evaluate_tick(context).skip_message or ""
     with kept_location.database() as connection:
         known = backup_log.standing(connection)
-    found = {line.name: line.value for line in statsd.metrics(at_least=2)}
+    found = {line.name: line.value for line in statsd.metrics(at_least=3)}
     assert 0 < found["claims.backup.drill.age"] <= known.drill_age
-    assert "last good drill" in said
+    assert found["claims.audit.age"] > 0
+    assert "audit verified" in said

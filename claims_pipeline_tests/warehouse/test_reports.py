@@ -93,6 +93,14 @@ def test_the_status_of_a_feed_counts_its_dumps(lab: Lab) -> None:
     assert (status.feed, status.last_loaded_day, counts) == ("lab/visits", DAY, (1, 1, 1, 0))
 
 
+def test_a_day_whose_dump_was_empty_is_in_the_status_of_its_feed(lab: Lab) -> None:
+    lab.load(VISITS, lab.dump(VISITS), visits(1))
+    empty = lab.dump(VISITS, hour=24)
+    ledger.settle(lab.connection, empty.dump_id, DumpStatus.SKIPPED, verdict=DumpVerdict.EMPTY)
+    (status,) = reports.feed_status(lab.connection)
+    assert status.last_loaded_day == reports.last_loaded_day(lab.connection, LAB.name, "visits")
+
+
 def test_the_columns_of_the_dump_before_are_those_of_the_last_one_loaded(lab: Lab) -> None:
     dumps = [lab.dump(VISITS, hour=hour) for hour in range(3)]
     for dump, columns in zip(dumps, (["a"], ["a", "b"]), strict=False):

@@ -118,7 +118,7 @@ def events_message(reasons: Sequence[str]) -> Message:
             blocks.paragraph("They stay in the queue until its redrive policy moves them to the dead-letter queue."),
             *blocks.bullets("Why", lines, most=MAX_LINES),
         ],
-        step="No dump is lost: what events do not tell is found by listing. Look at the dead-letter queue, find out "
-        "who sends there what is no event of S3, and stop it (docs/events.md).",
+        step="No dump is lost: what events do not tell is found by listing. Find out who sends there what is no event "
+        "of S3, and stop it; `claims-pipeline events dead` counts what has come to the dead-letter queue.",
         detail=lines[0],
     )

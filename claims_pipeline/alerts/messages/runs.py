@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 
 from claims_pipeline.alerts import blocks
 from claims_pipeline.alerts.messages.message import MAX_LINES, Message, compose
-from claims_pipeline.alerts.text import code, count, days_text, duration, figure, listed, prose, size
+from claims_pipeline.alerts.text import code, count, cut_middle, days_text, duration, figure, listed, prose, size
 from claims_pipeline.vocabulary import CheckOutcome, DumpReport, DumpStatus, DumpVerdict, RowCounts, RunReport
 
 MAX_RULES = 5
@@ -45,7 +45,7 @@ def run_message(report: RunReport, *, title: str | None = None) -> Message:
             *([blocks.paragraph(f"*Error*\n{prose(report.error, 500)}")] if report.error else []),
         ],
         step=step,
-        detail=prose(report.error, 120) or listed(_row_verdicts(report.rows)),
+        detail=_not_loaded_text(report.dumps) or prose(report.error, 120) or listed(_row_verdicts(report.rows)),
         run_id=report.run_id,
         url=report.run_url,
     )
@@ -97,7 +97,7 @@ def digest_message(*, day: dt.date, dumps: Sequence[DumpReport], missing: Sequen
         dumps: reports of all dumps handled on it.
         missing: feeds without a dump that was due ("sender/dataset").
     """
-    troubled = [dump for dump in dumps if _not_loaded(dump)]
+    troubled = [dump for dump in dumps if dump.needs_a_person]
     emoji = ":warning:" if troubled or missing else ":white_check_mark:"
     steps = [_step_for_trouble(dumps), "Ask the sender for the missing dumps." if missing else ""]
     rows = sum((dump.rows for dump in dumps), RowCounts())
@@ -152,7 +152,7 @@ def _about_dumps(dumps: Sequence[DumpReport]) -> list[blocks.Block]:
         *blocks.bullets(
             "Columns changed", [f"{code(feed)} {prose(line, 200)}" for feed, line in drift], most=MAX_LINES
         ),
-        *blocks.bullets("Not loaded", [_refusal(dump) for dump in dumps if _not_loaded(dump)], most=MAX_LINES),
+        *blocks.bullets("Not loaded", [_refusal(dump) for dump in dumps if dump.needs_a_person], most=MAX_LINES),
     ]
 
 
@@ -177,19 +177,20 @@ def _rules(title: str, counts: Iterable[dict[str, int]]) -> list[blocks.Block]:
     return blocks.bullets(title, [f"{code(rule)}: {number:,}" for rule, number in ranked], most=MAX_RULES)
 
 
-def _not_loaded(dump: DumpReport) -> bool:
-    """Whether a person has to know that nothing of the dump was loaded; resent and duplicate ones need nobody."""
-    return dump.status in (DumpStatus.REFUSED, DumpStatus.FAILED) or dump.verdict in (
-        DumpVerdict.EMPTY,
-        DumpVerdict.HELD,
-        DumpVerdict.UNKNOWN,
-        DumpVerdict.UNREADABLE,
+def _not_loaded_text(dumps: Sequence[DumpReport]) -> str:
+    """Such as "not loaded: 4 held, 1 empty", which a phone shows at night; empty where all was loaded."""
+    what = Counter(
+        dump.status.value if dump.verdict in (None, DumpVerdict.NEW, DumpVerdict.SUPERSEDING) else dump.verdict.value
+        for dump in dumps
+        if dump.needs_a_person
     )
+    return f"not loaded: {listed([(number, name) for name, number in what.most_common()])}" if what else ""
 
 
 def _refusal(dump: DumpReport) -> str:
     verdict = f", {dump.verdict.value}" if dump.verdict else ""
-    why = prose(dump.reason, 250) or "no reason is recorded"
+    # A long reason begins with the figures, and ends with the command that a held dump waits for.
+    why = prose(dump.reason, 250, shorten=cut_middle) or "no reason is recorded"
     return f"{code(dump.file)} ({dump.delivery_day.isoformat()}): {dump.status.value}{verdict}: {why}"
 
 
@@ -201,15 +202,23 @@ def _check(feed: str, check: CheckOutcome) -> str:
 
 def _step_for_trouble(dumps: Sequence[DumpReport]) -> str:
     """The sentence for the worst of the dumps that were not loaded; empty where there is none."""
-    for dump in dumps:
-        if dump.status is DumpStatus.FAILED:
-            return (
-                f"Run {_explain(dump)}, remove the cause, and run `claims-pipeline catch-up`; nothing is half loaded."
-            )
-    for dump in dumps:
-        if _not_loaded(dump):
-            return f"Run {_explain(dump)}: it tells what is wrong with the dump and what to ask the sender for."
-    return ""
+    worst = min((dump for dump in dumps if dump.needs_a_person), key=_severity, default=None)
+    if worst is None:
+        return ""
+    if worst.status is DumpStatus.FAILED:
+        return f"Run {_explain(worst)}, remove the cause, and run `claims-pipeline catch-up`; nothing is half loaded."
+    if worst.verdict is DumpVerdict.HELD:
+        return (
+            f"Run {_explain(worst)}; who knows the feed then decides: `claims-pipeline approve` loads it, "
+            "`claims-pipeline reject` does not. It can wait until then."
+        )
+    return f"Run {_explain(worst)}: it tells what is wrong with the dump and what to ask the sender for."
+
+
+def _severity(dump: DumpReport) -> int:
+    """0 is worst; the order of the runbooks (`alerts.runbooks.of_dumps`)."""
+    order = (dump.status is DumpStatus.FAILED, dump.verdict is DumpVerdict.HELD, dump.status is DumpStatus.REFUSED)
+    return order.index(True) if any(order) else len(order)
 
 
 def _explain(dump: DumpReport) -> str:

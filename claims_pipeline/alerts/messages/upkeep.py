@@ -47,6 +47,12 @@ TASKS = {
         "The tables are as they were; there is no new backup of them.",
         "Remove the cause and run `claims-pipeline backup now`; `claims-pipeline backup list` shows which backups are.",
     ),
+    "backup_prune": (
+        "the prune of backups",
+        "Backups past their retention stay, with what they hold of persons who were erased since.",
+        "Remove the cause and run `claims-pipeline backup prune`, which lists what would go; with `--apply` it "
+        "deletes it.",
+    ),
     "restore_drill": (
         "the restore drill",
         "The newest backup was not proven: it is missing, too old, cannot be restored, or holds other rows.",
@@ -67,7 +73,8 @@ TASKS = {
     "rebuild_drill": (
         "the rebuild drill",
         "Tables made again from the raw archive are not the live ones, or could not be made.",
-        "Open the run: the check rebuild_equals_table names the tables and dumps. A dump in the rebuilt tables only "
+        "Open the run, in the lean mode the log of the CronJob's newest job: it names the tables and dumps. A dump in "
+        "the rebuilt tables only "
         "was refused or given up once (`claims-pipeline retry`); tables loaded under an earlier contract differ until "
         "those days are processed again. Let nobody delete anything from archive or backups until the cause is found.",
     ),
