@@ -195,14 +195,35 @@ def test_catch_up_starts_within_an_hour_and_a_half_after_a_dump_is_missing(overl
             assert min(waits) <= dt.timedelta(minutes=90), (feed.name, day)
 
 
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_commands_by_hand_have_a_pod_for_each_account_that_never_starts_by_itself(overlay: str) -> None:
+    by_hand = {
+        one["metadata"]["name"]: one["spec"]["jobTemplate"]["spec"]
+        for one in of_kind(overlay, "CronJob")
+        if one["spec"].get("suspend")
+    }
+    given = {
+        name: (job["template"]["spec"]["serviceAccountName"], secrets_named(job["template"]["spec"]["containers"][0]))
+        for name, job in by_hand.items()
+    }
+    assert given == {
+        "claims-pipeline-by-hand": ("claims-pipeline-loader", {"claims-pipeline-loader"}),
+        "claims-pipeline-by-hand-owner": (
+            "claims-pipeline-owner",
+            {"claims-pipeline-loader", "claims-pipeline-owner"},
+        ),
+    }
+    assert all(job["activeDeadlineSeconds"] and "podFailurePolicy" not in job for job in by_hand.values())
+
+
 @pytest.mark.parametrize("overlay", LEAN)
 def test_the_commands_of_the_lean_mode_are_commands(overlay: str) -> None:
     from typer.testing import CliRunner
 
     from claims_pipeline.cli import app
 
-    for one in of_kind(overlay, "CronJob"):
-        command = one["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["command"]
+    for spec in _cronjobs(overlay).values():
+        command = spec["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["command"]
         for words in (command[-1] if command[0] == "/bin/sh" else " ".join(command)).split("&&"):
             program, *arguments = words.split()
             assert program == "claims-pipeline"
@@ -262,8 +283,11 @@ def test_what_stands_for_aws_in_minikube_delivers_events(monkeypatch: pytest.Mon
 
 
 def _cronjobs(overlay: str) -> dict[str, dict[str, Any]]:
+    """Those that start by themselves."""
     return {
-        one["metadata"]["name"].removeprefix("claims-pipeline-"): one["spec"] for one in of_kind(overlay, "CronJob")
+        one["metadata"]["name"].removeprefix("claims-pipeline-"): one["spec"]
+        for one in of_kind(overlay, "CronJob")
+        if not one["spec"].get("suspend")
     }
 
 
