@@ -22,7 +22,7 @@ IMAGE ?= claims-pipeline:dev
 PYTHON_IMAGE ?= python:3.12-slim
 REVISION ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 
-.PHONY: deploy-check deploy-checkov deploy-chart minikube image test-image lock-image scan help install demo dev dashboard test test-ui lint format bench bench-full soak canary orders lock docs chromium clean
+.PHONY: deploy-check deploy-checkov deploy-chart minikube image test-image lock-image scan help install demo dev dashboard test test-ui test-bench lint format bench bench-full soak canary orders lock docs chromium clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -50,11 +50,14 @@ dev: $(INSTALLED) ## The Dagster UI and daemon on http://127.0.0.1:3000
 dashboard: $(INSTALLED) ## The dashboard on http://127.0.0.1:8501, reading as bi_reader
 	@$(BIN)/claims-pipeline dashboard
 
-test: $(INSTALLED) ## All tests but those in a browser and of the image; real Postgres, S3 and Dagster
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not ui and not image"
+test: $(INSTALLED) ## All tests but those in a browser, of the image and of benchmarks; real Postgres, S3 and Dagster
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not ui and not image and not bench"
 
 test-ui: $(INSTALLED) chromium ## Tests in a real Chromium
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m ui
+
+test-bench: $(INSTALLED) ## Tests of the benchmarks themselves, on little data; a minute
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m bench
 
 chromium:
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || { \

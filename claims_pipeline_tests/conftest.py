@@ -34,11 +34,9 @@ LONGEST = (
     "e2e/test_dagster_dev.py",
     "test_third_sender.py",
     "test_hearing.py",
-    "benchmarks/test_many_feeds.py",
     "orchestration/test_killed_runs.py",
     "e2e/test_demo.py",
     "orchestration/test_event_log.py",
-    "benchmarks/test_harness.py",
 )
 """Modules that take longest, below this folder: of several processes, none is to begin with one at the end."""
 

@@ -13,6 +13,8 @@ from claims_pipeline import local
 from claims_pipeline.feeds import all_feeds
 from claims_pipeline_tests.benchmarks import growth
 
+pytestmark = pytest.mark.bench
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:

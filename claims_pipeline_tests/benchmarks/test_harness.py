@@ -20,6 +20,8 @@ from claims_pipeline_tests.benchmarks.measure import FailedError
 from claims_pipeline_tests.benchmarks.runner import run_chain
 from claims_pipeline_tests.benchmarks.site import Site
 
+pytestmark = pytest.mark.bench
+
 NEEDS_PROC = pytest.mark.skipif(not measure.PROC.is_dir(), reason="memory and CPU of other processes: only by /proc")
 
 

@@ -8,7 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from claims_pipeline_tests.benchmarks import many_feeds
+
+pytestmark = pytest.mark.bench
 
 
 def test_generated_feeds_are_in_the_code_location_that_is_measured(tmp_path: Path) -> None:
