@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 from rich.text import Text
 
 from claims_pipeline.cli.common import AsJson, SenderName, make_services, senders_named
@@ -22,6 +22,7 @@ from claims_pipeline.cli.events import hear_out
 from claims_pipeline.cli.output import (
     EXIT_ATTENTION,
     EXIT_ERROR,
+    counting,
     err,
     errors_in_one_line,
     out,
@@ -56,7 +57,7 @@ def catch_up(sender: SenderName = None, as_json: AsJson = False) -> None:
     with errors_in_one_line(), told("catch_up", exits=False):
         services, done = make_services(), _Done()
         hear_out(services)
-        with _progress() as progress:
+        with counting("rows") as progress:
             work = _Work(services, progress, done, as_json=as_json)
             for one in senders_named(sender):
                 work.off(one)
@@ -133,19 +134,6 @@ class _Work:
 
     def _now(self, task: object, dump: Dump) -> None:
         self.progress.reset(task, description=dump.key.rpartition("/")[2], total=None)  # type: ignore[arg-type]  # NewType
-
-
-def _progress() -> Progress:
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("rows"),
-        TimeElapsedColumn(),
-        console=err,
-        transient=True,
-    )
 
 
 def _conclude(services: Services, done: _Done, *, everything: bool, as_json: bool) -> None:

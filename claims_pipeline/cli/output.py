@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -68,6 +69,24 @@ def to_json(value: object) -> object:
 def print_json(value: object) -> None:
     """Write a value as JSON to standard output."""
     sys.stdout.write(json.dumps(to_json(value), indent=2) + "\n")
+
+
+def counting(unit: str) -> Progress:
+    """A line of progress on standard error that goes away at the end: what is done, how many of how many, how long.
+
+    Args:
+        unit: of what is counted, in the plural.
+    """
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeElapsedColumn(),
+        console=err,
+        transient=True,
+    )
 
 
 def print_not_read_yet(dumps: Sequence[Dump]) -> None:

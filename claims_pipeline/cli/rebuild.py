@@ -9,11 +9,10 @@ import uuid
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from claims_pipeline.cli.common import AsJson, make_services
-from claims_pipeline.cli.output import EXIT_ATTENTION, err, errors_in_one_line, out, print_json, table
+from claims_pipeline.cli.output import EXIT_ATTENTION, counting, errors_in_one_line, out, print_json, table
 from claims_pipeline.cli.telling import told
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ def rebuild(
             feeds = [feed_named(name) for name in feed] if feed else None
         except KeyError as unknown:
             raise ClaimsPipelineError(str(unknown.args[0])) from None
-        with _progress() as progress:
+        with counting("dumps") as progress:
             task = progress.add_task("reading the archive", total=None)
             if compare:
                 Flow(services, run_id=run_id).prepare(work.with_kin(feeds) if feeds else None)
@@ -107,7 +106,7 @@ def rebuild_drill(as_json: AsJson = False) -> None:
         from claims_pipeline.reporting import CLI_RUN
 
         services, run_id = make_services(), f"{CLI_RUN}{uuid.uuid4().hex[:16]}"
-        with _progress() as progress:
+        with counting("dumps") as progress:
             task = progress.add_task("reading the archive", total=None)
             Flow(services, run_id=run_id).prepare([])
             done = work.drill(
@@ -124,19 +123,6 @@ def rebuild_drill(as_json: AsJson = False) -> None:
             _show(done.rebuilt, done.comparison)
         if done is not None and not done.comparison.equal:
             raise typer.Exit(EXIT_ATTENTION)
-
-
-def _progress() -> Progress:
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("dumps"),
-        TimeElapsedColumn(),
-        console=err,
-        transient=True,
-    )
 
 
 def _show(done: Rebuilt, comparison: Comparison | None) -> None:
