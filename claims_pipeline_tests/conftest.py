@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 
 pytest_plugins = [
     "claims_pipeline_tests.fix_dagster",
+    "claims_pipeline_tests.fix_deliveries",
     "claims_pipeline_tests.fix_depot",
     "claims_pipeline_tests.fix_events",
     "claims_pipeline_tests.fix_listeners",

@@ -22,7 +22,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from claims_pipeline.local import LocalServices, ensure_bucket, ensure_up, reset, s3_client
+from claims_pipeline.landing.s3 import ensure_bucket
+from claims_pipeline.local import LocalServices, ensure_up, reset, s3_client
 from claims_pipeline.local.postgres import ensure_postgres
 from claims_pipeline.vocabulary import Role
 from claims_pipeline.warehouse import roles

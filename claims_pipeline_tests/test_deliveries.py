@@ -3,180 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
-import secrets
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn, Self, cast
-from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from claims_pipeline import deliveries
-from claims_pipeline.alerts import Alerts, DatadogSink, SlackSink
-from claims_pipeline.feeds import Feed
-from claims_pipeline.feeds.contract import Calendar, Holidays, Sender
-from claims_pipeline.vocabulary import Delivery, DeliveryNews, DeliveryState
-from claims_pipeline.warehouse import expectations, ledger
-from claims_pipeline_tests.fix_listeners import INVALID_AUTH, SlackListener, StatsdListener
-from claims_pipeline_tests.fix_warehouse import Lab, Visits
-
-ZONE = ZoneInfo("Pacific/Auckland")
-TUESDAY = dt.date(2026, 5, 5)
-HOUR, MINUTE, DAY = dt.timedelta(hours=1), dt.timedelta(minutes=1), dt.timedelta(days=1)
-CALENDAR = Calendar((1, 2, 3, 4, 5), dt.time(9), Holidays("NZ", "AUK"), grace=HOUR, earliest=dt.time(4))
-DUE = CALENDAR.due_at(TUESDAY, ZONE)
-
-
-def judged(*arrivals: dt.timedelta, at: dt.timedelta = 2 * HOUR, calendar: Calendar = CALENDAR) -> Delivery:
-    """How Tuesday's delivery stands; arrivals and the moment of looking are told from when it is due."""
-    moments = [DUE + arrival for arrival in arrivals]
-    return deliveries.judge(calendar, ZONE, feed="clinic/visits", day=TUESDAY, arrivals=moments, now=DUE + at)
-
-
-# ---------------------------------------------------------------------------------------------- how a delivery stands
-
-
-@pytest.mark.parametrize(
-    ("at", "state"),
-    [
-        (-MINUTE, DeliveryState.DUE),
-        (0 * MINUTE, DeliveryState.LATE),
-        (HOUR - MINUTE, DeliveryState.LATE),
-        (HOUR, DeliveryState.MISSING),
-    ],
-)
-def test_what_has_not_come_is_due_then_late_and_missing_when_its_grace_has_passed(
-    at: dt.timedelta, state: DeliveryState
-) -> None:
-    assert judged(at=at).state is state
-
-
-@pytest.mark.parametrize(
-    ("arrival", "state"),
-    [
-        (-5 * HOUR - MINUTE, DeliveryState.EARLY),
-        (-5 * HOUR, DeliveryState.ARRIVED),
-        (0 * MINUTE, DeliveryState.ARRIVED),
-        (MINUTE, DeliveryState.LATE),
-        (90 * MINUTE, DeliveryState.LATE),
-    ],
-)
-def test_what_has_come_is_early_in_time_or_late(arrival: dt.timedelta, state: DeliveryState) -> None:
-    assert judged(arrival).state is state
-
-
-def test_one_dump_more_than_is_due_is_double() -> None:
-    assert judged(-HOUR, -MINUTE).state is DeliveryState.DOUBLE
-
-
-def test_a_delivery_of_several_dumps_is_there_with_the_last_of_them() -> None:
-    two = replace(CALENDAR, dumps=2)
-    assert judged(-HOUR, calendar=two).state is DeliveryState.MISSING
-    assert judged(-HOUR, 30 * MINUTE, calendar=two).late_by == 30 * MINUTE
-
-
-def test_a_sender_whose_clock_is_ahead_is_not_late() -> None:
-    assert judged(3 * HOUR, at=-MINUTE).state is DeliveryState.ARRIVED
-
-
-MOMENTS = st.timedeltas(-2 * DAY, 2 * DAY)
-
-
-@given(arrivals=st.lists(MOMENTS, max_size=4), at=MOMENTS, dumps=st.integers(1, 3))
-def test_every_delivery_has_a_state_that_fits_its_figures(
-    arrivals: list[dt.timedelta], at: dt.timedelta, dumps: int
-) -> None:
-    found = judged(*arrivals, at=at, calendar=replace(CALENDAR, dumps=dumps))
-    complete = len(arrivals) >= dumps
-    assert (found.completed_at is not None) == complete
-    assert (found.state is DeliveryState.DOUBLE) == (len(arrivals) > dumps)
-    assert complete or found.state in (DeliveryState.DUE, DeliveryState.LATE, DeliveryState.MISSING)
-    assert not complete or found.state not in (DeliveryState.DUE, DeliveryState.MISSING)
-    assert found.state is not DeliveryState.ARRIVED or not found.late_by
-
-
-@given(arrivals=st.lists(MOMENTS, max_size=3), at=st.lists(MOMENTS, min_size=1, max_size=8).map(sorted))
-def test_however_often_one_looks_nothing_is_told_twice_and_no_recovery_before_the_loss(
-    arrivals: list[dt.timedelta], at: list[dt.timedelta]
-) -> None:
-    told: list[DeliveryNews] = []
-    for moment in at:
-        seen = [arrival for arrival in arrivals if arrival <= moment]
-        news = deliveries.news_of(judged(*seen, at=moment), told)
-        told += [news] if news else []
-    assert len(told) == len(set(told))
-    assert DeliveryNews.RECOVERED not in told or told.index(DeliveryNews.MISSING) < told.index(DeliveryNews.RECOVERED)
-    assert not {DeliveryNews.RECOVERED, DeliveryNews.LATE} <= set(told)
-
-
-# ---------------------------------------------------------------------------------------------- the watch
-
-
-@dataclass
-class Watch:
-    """A sender of the test's own with two feeds, and people who are told."""
-
-    lab: Lab
-    alerts: Alerts
-    slack: SlackListener
-    feeds: tuple[Feed, ...]
-    uploads: int = 0
-
-    def arrive(self, *, feed: int = 0, day: dt.date = TUESDAY, late: dt.timedelta = -HOUR, key: str = "") -> None:
-        """A dump of a day is uploaded, so much after it is due."""
-        self.uploads += 1
-        one = self.feeds[feed]
-        arrival = ledger.Arrival(
-            sender=one.sender.name,
-            dataset=one.dataset,
-            bucket="inbox",
-            key=key or f"{one.name}_{self.uploads}.csv",
-            etag=f"etag{self.uploads}",
-            size_bytes=1,
-            last_modified=one.deliveries.due_at(day, ZONE) + late,
-            delivery_day=day,
-            stamp=dt.datetime.combine(day, dt.time(3), dt.UTC),
-        )
-        assert ledger.register(self.lab.connection, [arrival])
-
-    def look(self, at: dt.timedelta = 2 * HOUR, *, begin: bool = True) -> list[str]:
-        """One look, so much after Tuesday's dumps are due; the headlines that are told."""
-        before = len(self.slack.calls)
-        deliveries.watch(self.lab.connection, self.alerts, self.feeds, now=DUE + at, begin=begin)
-        return [call.payload["blocks"][0]["text"]["text"] for call in self.slack.calls[before:]]
-
-    @property
-    def sender(self) -> str:
-        """Its name."""
-        return self.feeds[0].sender.name
-
-    def undo(self, key: str) -> None:
-        """A person takes a dump out, as far as the ledger tells."""
-        self.lab.connection.execute(
-            "update ops.dump set status = 'undone' where sender = %s and key = %s", [self.sender, key]
-        )
-
-    def states(self, *, since: dt.date = TUESDAY) -> list[str]:
-        """The states that are noted, by day and feed."""
-        found = expectations.select(self.lab.connection, self.feeds, since=since).expectations
-        return [found[key].delivery.state.value for key in sorted(found, key=lambda key: (key[1], key[0]))]
-
-
-@pytest.fixture
-def watch(lab: Lab, slack_api: SlackListener, statsd: StatsdListener) -> Watch:
-    name = f"clinic_{secrets.token_hex(4)}"
-    sender = Sender(name, "A clinic", "Pacific/Auckland", f"{name}/", dt.date(2026, 1, 1), CALENDAR)
-    alerts = Alerts(
-        slack=SlackSink("token", "#claims", base_url=slack_api.base_url, timeout=60),
-        datadog=DatadogSink("127.0.0.1", statsd.port),
-        titles={name: "A clinic"},
-    )
-    feeds = tuple(Feed(sender, dataset, Visits, (rf"^{dataset}",)) for dataset in ("visits", "wards"))
-    return Watch(lab, alerts, slack_api, feeds)
+from claims_pipeline.alerts import Alerts
+from claims_pipeline.feeds.contract import Calendar
+from claims_pipeline.vocabulary import DeliveryNews
+from claims_pipeline_tests.fix_deliveries import CALENDAR, DAY, DUE, HOUR, MINUTE, TUESDAY, Watch
+from claims_pipeline_tests.fix_listeners import INVALID_AUTH, StatsdListener
 
 
 def test_what_is_missing_is_told_once(watch: Watch) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import typer
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 from rich.text import Text
 
 from claims_pipeline.cli.common import AsJson, SenderName, make_services, senders_named
@@ -95,12 +95,15 @@ class _Work:
 
     def off(self, sender: Sender) -> None:
         """Load a sender's inbox, make its reports, look at its calendar. What fails keeps no other from its turn."""
+        task = self.progress.add_task(f"listing the inbox of {sender.name}", total=None)
         try:
-            self._load(sender)
+            self._load(sender, task)
         except Exception as error:  # of whatever kind: the next sender's dumps are not to wait for it
             self.done.failed[sender.name] = error
+        finally:
+            self.progress.remove_task(task)
 
-    def _load(self, sender: Sender) -> None:
+    def _load(self, sender: Sender, task: TaskID) -> None:
         from claims_pipeline.alerting import make_alerts
         from claims_pipeline.deliveries import watch
         from claims_pipeline.feeds import feeds_of
@@ -109,7 +112,6 @@ class _Work:
         from claims_pipeline.warehouse import ledger
 
         done, services = self.done, self.services
-        task = self.progress.add_task(f"listing the inbox of {sender.name}", total=None)
         flow = Flow(
             services,
             run_id=f"{CLI_RUN}{uuid.uuid4().hex[:16]}",
@@ -126,14 +128,13 @@ class _Work:
                 self.progress.start()
         self.progress.reset(task, description=f"reports of {sender.name}", total=None)
         done.stale = _refresh_reports(services, sender, flow.run_id) or done.stale
-        self.progress.remove_task(task)
         with services.database() as connection:
             alerts = make_alerts(services.settings)
             watch(connection, alerts, feeds_of(sender.name), now=dt.datetime.now(dt.UTC), begin=True)
             done.waiting += ledger.waiting(connection, sender.name)
 
-    def _now(self, task: object, dump: Dump) -> None:
-        self.progress.reset(task, description=dump.key.rpartition("/")[2], total=None)  # type: ignore[arg-type]  # NewType
+    def _now(self, task: TaskID, dump: Dump) -> None:
+        self.progress.reset(task, description=dump.key.rpartition("/")[2], total=None)
 
 
 def _conclude(services: Services, done: _Done, *, everything: bool, as_json: bool) -> None:

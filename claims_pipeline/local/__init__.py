@@ -2,7 +2,7 @@
 
 from claims_pipeline.local.postgres import ensure_postgres, postgres_program
 from claims_pipeline.local.process import LocalServiceError
-from claims_pipeline.local.s3 import S3Endpoint, ensure_bucket, ensure_s3, s3_client
+from claims_pipeline.local.s3 import S3Endpoint, ensure_s3, s3_client
 from claims_pipeline.local.secrets import kept_secret
 from claims_pipeline.local.services import LocalServices, ServiceStatus, down, ensure_up, reset, status
 
@@ -12,7 +12,6 @@ __all__ = [
     "S3Endpoint",
     "ServiceStatus",
     "down",
-    "ensure_bucket",
     "ensure_postgres",
     "ensure_s3",
     "ensure_up",

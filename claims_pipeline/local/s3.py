@@ -13,7 +13,6 @@ import importlib.metadata
 import os
 import shutil
 import signal
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -114,16 +113,6 @@ def s3_client(endpoint: S3Endpoint) -> S3Client:
             response_checksum_validation="when_required",
         ),
     )
-
-
-def ensure_bucket(client: S3Client, name: str) -> None:
-    """Create a bucket unless it exists.
-
-    Raises:
-        botocore.exceptions.ClientError: the endpoint refuses it.
-    """
-    with suppress(client.exceptions.BucketAlreadyExists, client.exceptions.BucketAlreadyOwnedByYou):
-        client.create_bucket(Bucket=name)
 
 
 def stop_s3(files: ServiceFiles) -> None:

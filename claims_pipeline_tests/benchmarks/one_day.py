@@ -29,7 +29,8 @@ from claims_pipeline.cli.demo import write_dumps
 from claims_pipeline.definitions import build_definitions
 from claims_pipeline.feeds import Sender, all_senders
 from claims_pipeline.flow import Flow
-from claims_pipeline.local import ensure_bucket, reset
+from claims_pipeline.landing.s3 import ensure_bucket
+from claims_pipeline.local import reset
 from claims_pipeline.orchestration.resources import InboxS3, PipelineResource
 from claims_pipeline.orchestration.sensors import look
 from claims_pipeline.services import Services

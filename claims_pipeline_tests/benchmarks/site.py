@@ -23,6 +23,7 @@ from psycopg import sql
 from claims_pipeline import local
 from claims_pipeline.feeds import Feed
 from claims_pipeline.frames import make_key_ring
+from claims_pipeline.landing.s3 import ensure_bucket
 from claims_pipeline.local import LocalServices
 from claims_pipeline.warehouse.connection import connect
 from claims_pipeline.warehouse.migrate import migrate
@@ -99,7 +100,7 @@ class Site:
         with connect(self.empty_database(contender)) as connection:
             migrate(connection, feeds.FEEDS)
         for bucket in BUCKETS:
-            local.ensure_bucket(self.s3, bucket)
+            ensure_bucket(self.s3, bucket)
             self._empty_bucket(bucket)
 
     def deliver(self, feed: Feed, number: int, file: Path) -> None:

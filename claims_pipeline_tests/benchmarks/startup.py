@@ -30,7 +30,8 @@ import psycopg
 
 from claims_pipeline.feeds import feed_named
 from claims_pipeline.feeds.va_form526 import SENDER
-from claims_pipeline.local import ensure_bucket, ensure_up, reset, s3_client
+from claims_pipeline.landing.s3 import ensure_bucket
+from claims_pipeline.local import ensure_up, reset, s3_client
 from claims_pipeline.orchestration.keys import REQUEST_TAG, SENDER_TAG, feed_keys
 from claims_pipeline.settings import PROJECT_ROOT, Settings
 from claims_pipeline_tests.benchmarks import floor_location

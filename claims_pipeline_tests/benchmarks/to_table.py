@@ -28,7 +28,8 @@ from pathlib import Path
 
 import psycopg
 
-from claims_pipeline.local import ensure_bucket, ensure_up, reset, s3_client
+from claims_pipeline.landing.s3 import ensure_bucket
+from claims_pipeline.local import ensure_up, reset, s3_client
 from claims_pipeline.settings import PROJECT_ROOT, Settings
 from claims_pipeline_tests.benchmarks.launcher import wait_for
 from claims_pipeline_tests.benchmarks.measure import say

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from claims_pipeline.erasure import finish
 from claims_pipeline.landing import layout
 from claims_pipeline.services import Services
 from claims_pipeline.upkeep import Kind, chores_of, prune
+from claims_pipeline_tests.fix_events import Cloud
 from claims_pipeline_tests.fix_pipeline import Pipeline
 
 if TYPE_CHECKING:
@@ -26,19 +24,10 @@ LOCKED, FREE = (
 
 
 @pytest.fixture
-def locking() -> Iterator[S3Client]:
+def locking(cloud: Cloud) -> S3Client:
     """S3 that knows object locks; the embedded one does not."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield boto3.client(
-        "s3",
-        endpoint_url=f"http://{host}:{port}",
-        region_name="us-east-1",
-        aws_access_key_id="k",
-        aws_secret_access_key="s",
-    )
-    server.stop()
+    client: S3Client = cloud.client("s3")
+    return client
 
 
 @pytest.fixture

@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from claims_pipeline.landing.s3_deletion import delete_for_good
+from claims_pipeline_tests.fix_events import Cloud
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
 
-@pytest.fixture(scope="module")
-def versions() -> Iterator[S3Client]:
+@pytest.fixture
+def versions(cloud: Cloud) -> S3Client:
     """S3 that keeps versions; the embedded one does not."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield boto3.client(
-        "s3",
-        endpoint_url=f"http://{host}:{port}",
-        region_name="us-east-1",
-        aws_access_key_id="k",
-        aws_secret_access_key="s",
-    )
-    server.stop()
+    client: S3Client = cloud.client("s3")
+    return client
 
 
 def test_of_a_bucket_with_versions_every_version_goes_and_its_neighbours_stay(versions: S3Client) -> None:

@@ -16,7 +16,8 @@ from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from claims_pipeline.local import LocalServices, ensure_bucket, s3_client
+from claims_pipeline.landing.s3 import ensure_bucket
+from claims_pipeline.local import LocalServices, s3_client
 from claims_pipeline.local.s3 import S3Endpoint
 from claims_pipeline_tests.fix_services import bucket, s3, services
 

@@ -18,11 +18,11 @@ import psycopg
 import pytest
 
 from claims_pipeline.errors import SettingsError
+from claims_pipeline.landing.s3 import ensure_bucket
 from claims_pipeline.local import (
     LocalServiceError,
     LocalServices,
     down,
-    ensure_bucket,
     ensure_postgres,
     ensure_up,
     reset,

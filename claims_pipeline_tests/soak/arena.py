@@ -24,7 +24,8 @@ import psycopg
 
 from claims_pipeline.feeds import all_feeds
 from claims_pipeline.frames import make_key_ring
-from claims_pipeline.local import ensure_bucket, ensure_up, reset, s3_client
+from claims_pipeline.landing.s3 import ensure_bucket
+from claims_pipeline.local import ensure_up, reset, s3_client
 from claims_pipeline.local.postgres import ensure_postgres, place_of, postgres_files
 from claims_pipeline.local.process import pid_of, unprivileged_account
 from claims_pipeline.vocabulary import Role
